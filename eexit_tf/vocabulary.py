@@ -1,0 +1,242 @@
+"""The project's words: an exit, a bound, an operating point, a front.
+
+Frozen dataclasses that check themselves and go to JSON and back. No TensorFlow here.
+
+**Levels.** A softmax in int8 has 256 values, so a confidence is an integer *level* from 0 to
+255 everywhere in this project: ``confidence = level / 256``, int8 value ``= level - 128``. A
+sample leaves at an exit when its level there is at least the exit's threshold. The last exit of
+a policy has threshold 0: whatever reaches it leaves.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from eexit_tf.errors import UserError
+
+LEVELS = 256
+"""How many values a confidence has."""
+
+NAME_SEPARATOR = "__"
+
+
+@dataclass(frozen=True)
+class Exit:
+    """A place where a network can stop: a tap of the backbone and the head behind it.
+
+    Args:
+        at: name of the backbone layer whose output feeds the head (the tap).
+        head: kind of the head, a key of `eexit_tf.heads.HEADS`; `"own"` for a
+            classifier that the backbone brought along.
+    """
+
+    at: str
+    head: str = "pool_dense"
+
+    def __post_init__(self) -> None:
+        if not self.at or not self.head or NAME_SEPARATOR in self.at + self.head:
+            raise UserError(
+                f"an exit needs a tap and a head, neither of them containing "
+                f"{NAME_SEPARATOR!r}, but got {self}"
+            )
+
+    @property
+    def name(self) -> str:
+        """The exit's name as an output of a Keras network and of a `.tflite` signature."""
+        return f"{self.at}{NAME_SEPARATOR}{self.head}"
+
+    @classmethod
+    def parse(cls, name: str) -> "Exit":
+        """The exit behind an output's name; a name that is not ours is a head of its own."""
+        at, separator, head = name.removeprefix("quant_").partition(NAME_SEPARATOR)
+        return cls(at, head) if separator and at and head else cls(name.replace("__", "_"), "own")
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a network must keep to; `None` is no bound.
+
+    Attributes:
+        max_macs: multiply-accumulates that one sample may cost at worst.
+        max_mean_macs: multiply-accumulates a sample on average over the validation data.
+        max_params: weights and biases of the network as deployed.
+        min_accuracy: on the validation data, from 0 to 1.
+    """
+
+    max_macs: int | None = None
+    max_mean_macs: float | None = None
+    max_params: int | None = None
+    min_accuracy: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_macs", "max_mean_macs", "max_params"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UserError(f"{name} must be more than 0, but is {value}")
+        if self.min_accuracy is not None and not 0 <= self.min_accuracy <= 1:
+            raise UserError(f"min_accuracy must be from 0 to 1, but is {self.min_accuracy}")
+
+    def to_json(self) -> dict[str, float | None]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Bounds":
+        return cls(**{field.name: value.get(field.name) for field in fields(cls)})
+
+    def __str__(self) -> str:
+        said = [f"{k} {v:g}" for k, v in asdict(self).items() if v is not None]
+        return ", ".join(said) or "no bounds"
+
+
+@dataclass(frozen=True)
+class ExitUse:
+    """An exit as one policy uses it.
+
+    Attributes:
+        at, head: see `Exit`.
+        threshold: confidence from which a sample leaves here; 0 at the last exit.
+        share: part of the validation samples that leave here, 0 to 1.
+        macs: what a sample that leaves here has cost: backbone up to the tap, this head,
+            and every earlier head and decision that was executed on the way.
+    """
+
+    at: str
+    head: str
+    threshold: float
+    share: float
+    macs: int
+
+    @property
+    def exit(self) -> Exit:
+        return Exit(self.at, self.head)
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """One policy on one trained network, and what it does on the validation data.
+
+    Attributes:
+        id: unique within a front; `eexit-tf convert --pick ID` takes it.
+        trial: the trial that trained the network.
+        val_accuracy: part of the validation samples answered right, 0 to 1.
+        mean_macs: multiply-accumulates a sample, averaged over the validation samples.
+        max_macs: multiply-accumulates of a sample that leaves at the last exit.
+        params: weights and biases of the network with just these exits.
+        exits: in the order of execution; the last one is always taken.
+    """
+
+    id: str
+    trial: str
+    val_accuracy: float
+    mean_macs: float
+    max_macs: int
+    params: int
+    exits: tuple[ExitUse, ...]
+
+    def __post_init__(self) -> None:
+        if not self.exits:
+            raise ValueError(f"operating point {self.id} has no exits")
+
+    def meets(self, bounds: Bounds) -> bool:
+        return (
+            (bounds.max_macs is None or self.max_macs <= bounds.max_macs)
+            and (bounds.max_mean_macs is None or self.mean_macs <= bounds.max_mean_macs)
+            and (bounds.max_params is None or self.params <= bounds.max_params)
+            and (bounds.min_accuracy is None or self.val_accuracy >= bounds.min_accuracy)
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "OperatingPoint":
+        known = {field.name: value[field.name] for field in fields(cls)}
+        return cls(**{**known, "exits": tuple(ExitUse(**use) for use in value["exits"])})
+
+
+@dataclass(frozen=True)
+class Front:
+    """Operating points none of which is dominated, sorted by mean MACs.
+
+    Attributes:
+        points: accuracy rises with mean MACs along them.
+        evaluated_policies: how many policies were accounted for to find them.
+    """
+
+    points: tuple[OperatingPoint, ...]
+    evaluated_policies: int = 0
+
+    def __iter__(self) -> Iterator[OperatingPoint]:
+        return iter(self.points)
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def within(self, bounds: Bounds) -> "Front":
+        """The points that keep the bounds."""
+        kept = tuple(point for point in self.points if point.meets(bounds))
+        return Front(kept, self.evaluated_policies)
+
+    def best(
+        self,
+        *,
+        max_macs: int | None = None,
+        max_mean_macs: float | None = None,
+        max_params: int | None = None,
+        min_accuracy: float | None = None,
+    ) -> OperatingPoint:
+        """The most accurate point within the bounds; with `min_accuracy`, the cheapest.
+
+        Raises:
+            UserError: no point keeps the bounds.
+        """
+        bounds = Bounds(max_macs, max_mean_macs, max_params, min_accuracy)
+        points = self._at_least_one(bounds)
+        return points[-1] if min_accuracy is None else points[0]
+
+    def knee(self, bounds: Bounds | None = None) -> OperatingPoint:
+        """The point farthest above the line from the front's first point to its last.
+
+        Both axes are scaled to the front's own extent, cost on a logarithmic scale: the point
+        after which more accuracy gets expensive.
+
+        Raises:
+            UserError: no point keeps the bounds.
+        """
+        from math import log
+
+        points = self._at_least_one(bounds or Bounds())
+        first, last = points[0], points[-1]
+        width = log(last.mean_macs / first.mean_macs) or 1.0
+        height = (last.val_accuracy - first.val_accuracy) or 1.0
+
+        def above(point: OperatingPoint) -> float:
+            along = log(point.mean_macs / first.mean_macs) / width
+            return (point.val_accuracy - first.val_accuracy) / height - along
+
+        return max(points, key=above)
+
+    def find(self, point_id: str) -> OperatingPoint:
+        """The point with this id.
+
+        Raises:
+            UserError: there is none.
+        """
+        for point in self.points:
+            if point.id == point_id:
+                return point
+        known = ", ".join(point.id for point in self.points)
+        raise UserError(f"no point {point_id!r} in the front; it has {known or 'no points'}")
+
+    def _at_least_one(self, bounds: Bounds) -> tuple[OperatingPoint, ...]:
+        points = self.within(bounds).points
+        if points:
+            return points
+        if not self.points:
+            raise UserError("the front has no points")
+        cheapest, best = self.points[0], self.points[-1]
+        raise UserError(
+            f"no point of the front keeps {bounds}; its points go from "
+            f"{cheapest.val_accuracy:.2%} at {cheapest.mean_macs:,.0f} mean MACs to "
+            f"{best.val_accuracy:.2%} at {best.mean_macs:,.0f}"
+        )
