@@ -1,0 +1,162 @@
+"""What native runtimes take on trust in a `.tflite` file, checked before they see it.
+
+TFLM believes every index, shape and scale; a wrong one is a crash. So the whole file is gone
+through here: structure in this module, each operator's shapes, types and scales in
+`operator_checks`.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as fb
+
+from eexit_tf.errors import UserError
+
+DTYPES: Mapping[int, np.dtype] = MappingProxyType(
+    {
+        fb.TensorType.FLOAT32: np.dtype("<f4"),
+        fb.TensorType.INT32: np.dtype("<i4"),
+        fb.TensorType.INT64: np.dtype("<i8"),
+        fb.TensorType.INT8: np.dtype("i1"),
+        fb.TensorType.BOOL: np.dtype("?"),
+    }
+)
+"""Types of tensors that the project handles."""
+
+MAX_TENSOR_BYTES = 1 << 28
+MAX_RANK = 5
+
+
+def check_model(model: fb.ModelT) -> None:
+    """Check everything.
+
+    Raises:
+        UserError: says what is wrong and where.
+    """
+    from eexit_tf.tflite.operator_checks import check_operator
+
+    if model.version != 3:
+        raise UserError(f"expected a .tflite file of version 3, got version {model.version}")
+    if not model.subgraphs or not model.buffers:
+        raise UserError("the .tflite file has no graph or no buffers")
+    if model.externalBuffers or model.externalBufferGroups:
+        raise UserError("the .tflite file keeps weights in other files, which is not supported")
+    for code in model.operatorCodes:
+        if code.customCode is not None:
+            raise UserError(f"custom operator {code.customCode!r} is not supported")
+    for entry in model.metadata:
+        _index(entry.buffer, len(model.buffers), f"metadata {entry.name!r}, buffer")
+    called: set[int] = set()
+    for number, graph in enumerate(model.subgraphs):
+        for index, tensor in enumerate(graph.tensors):
+            with_place(tensor_problems(model, tensor), f"graph {number}, tensor {index}")
+        _check_order(model, graph, number)
+        for index, operator in enumerate(graph.operators):
+            where = f"graph {number}, operator {index}"
+            with_place(check_operator(model, graph, operator, number, called), where)
+    if uncalled := set(range(1, len(model.subgraphs))) - called:
+        raise UserError(f"graphs {sorted(uncalled)} are never called: not supported")
+    if not len(model.subgraphs[0].inputs) or not len(model.subgraphs[0].outputs):
+        raise UserError("the network has no inputs or no outputs")
+    _check_signatures(model)
+
+
+def with_place(problems: Iterable[str], where: str) -> None:
+    """Raise the first problem, if any, as a `UserError` that says where it is."""
+    for problem in problems:
+        raise UserError(f"unsound or unsupported .tflite file: {where}: {problem}")
+
+
+def tensor_problems(model: fb.ModelT, tensor: fb.TensorT) -> Iterable[str]:
+    """What is wrong with one tensor's description."""
+    if tensor.type not in DTYPES:
+        yield f"type number {tensor.type} is not one of {_type_names()}"
+    sizes = [int(size) for size in tensor.shape]
+    if len(sizes) > MAX_RANK or any(size <= 0 for size in sizes):
+        yield f"shape {sizes} is not a static one of at most {MAX_RANK} dimensions"
+    size = math.prod(sizes) * DTYPES[tensor.type].itemsize
+    if size > MAX_TENSOR_BYTES:
+        yield f"{size} bytes are more than the {MAX_TENSOR_BYTES} allowed"
+    if tensor.isVariable or tensor.variantTensors or tensor.externalBuffer:
+        yield "variables and external tensors are not supported"
+    if not 0 <= tensor.buffer < len(model.buffers):
+        yield f"buffer {tensor.buffer} does not exist"
+    stored = len(model.buffers[tensor.buffer].data)
+    if stored not in (0, size):
+        yield f"its buffer has {stored} bytes where shape {sizes} needs {size}"
+    yield from _quantization_problems(tensor, sizes)
+
+
+def _quantization_problems(tensor: fb.TensorT, sizes: list[int]) -> Iterable[str]:
+    scales, zeros = tensor.quantization.scale, tensor.quantization.zeroPoint
+    if tensor.quantization.details is not None:
+        yield "block-wise or custom quantisation is not supported"
+    if len(scales) != len(zeros):
+        yield f"{len(scales)} scales but {len(zeros)} zero points"
+    if len(scales) > 1:
+        axis = tensor.quantization.quantizedDimension
+        if not 0 <= axis < len(sizes) or sizes[axis] != len(scales):
+            yield f"{len(scales)} scales along dimension {axis} of shape {sizes}"
+    if len(scales) and not np.all((scales > 1e-30) & (scales < 1e30)):
+        yield "a scale is not a positive number"
+    low, high = (-128, 127) if tensor.type == fb.TensorType.INT8 else (0, 0)
+    if len(zeros) and (min(zeros) < low or max(zeros) > high):
+        yield f"a zero point is not from {low} to {high}"
+    if tensor.type == fb.TensorType.INT8 and not len(scales):
+        yield "an int8 tensor without a scale"
+
+
+def _check_order(model: fb.ModelT, graph: fb.SubGraphT, number: int) -> None:
+    """Every tensor is constant, an input, or written exactly once and before it is read."""
+    count = len(graph.tensors)
+    constant = [len(model.buffers[tensor.buffer].data) > 0 for tensor in graph.tensors]
+    ready = {i for i in range(count) if constant[i]}
+    for index in graph.inputs:
+        _index(index, count, f"graph {number}, an input")
+        if index in ready:
+            raise UserError(f"graph {number}: input {index} is a constant or named twice")
+        ready.add(int(index))
+    for position, operator in enumerate(graph.operators):
+        where = f"graph {number}, operator {position}"
+        _index(operator.opcodeIndex, len(model.operatorCodes), f"{where}, its code")
+        for index in operator.inputs:
+            if index == -1:
+                continue
+            _index(index, count, f"{where}, an input")
+            if index not in ready:
+                raise UserError(f"{where} reads tensor {index} before anything has written it")
+        for index in operator.outputs:
+            _index(index, count, f"{where}, an output")
+            if index in ready:
+                raise UserError(f"{where} writes tensor {index}, which has its value already")
+            ready.add(int(index))
+    for index in graph.outputs:
+        _index(index, count, f"graph {number}, an output")
+        if index not in ready:
+            raise UserError(f"graph {number}: nothing writes output {index}")
+
+
+def _check_signatures(model: fb.ModelT) -> None:
+    for signature in model.signatureDefs:
+        _index(signature.subgraphIndex, len(model.subgraphs), "a signature's graph")
+        graph = model.subgraphs[signature.subgraphIndex]
+        for entries, allowed in (
+            (signature.inputs, graph.inputs),
+            (signature.outputs, graph.outputs),
+        ):
+            names = [entry.name for entry in entries]
+            if None in names or len(set(names)) != len(names):
+                raise UserError("a signature has names that are missing or used twice")
+            if not {entry.tensorIndex for entry in entries} <= {int(index) for index in allowed}:
+                raise UserError("a signature names tensors that are not the graph's")
+
+
+def _index(index: int, count: int, what: str) -> None:
+    if not 0 <= index < count:
+        raise UserError(f"unsound .tflite file: {what} is {index}, but there are {count}")
+
+
+def _type_names() -> str:
+    return ", ".join(dtype.name for dtype in DTYPES.values())

@@ -1,0 +1,145 @@
+"""Dense layers as 1x1 convolutions, so that all runtimes agree to the last bit.
+
+LiteRT's reference `FULLY_CONNECTED` requantises in floating point, TFLM's (and CMSIS-NN's) in
+integers with two roundings: now and then they differ by one step of int8. Their reference
+convolutions are the same code. So an int8 `FULLY_CONNECTED` becomes a `CONV_2D` with the same
+weights, which computes what TFLM computes, everywhere.
+"""
+
+import copy
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as fb
+from eexit_tf.tflite import schema
+
+_CONV_VERSION = 3
+
+
+def dense_as_convolution(content: bytes) -> bytes:
+    """The file with every int8 `FULLY_CONNECTED` of its main graph made a `CONV_2D`.
+
+    Outputs in TFLM do not change by this; in LiteRT they become those of TFLM.
+
+    Raises:
+        UserError: the file is not sound.
+    """
+    return schema.write(rewritten(schema.read(content)))
+
+
+def rewritten(model: fb.ModelT) -> fb.ModelT:
+    """The same on a checked model; the model given is not changed."""
+    model = copy.copy(model)
+    model.operatorCodes = list(model.operatorCodes)
+    model.buffers = list(model.buffers)
+    main = model.subgraphs[0] = copy.copy(model.subgraphs[0])
+    model.subgraphs = [main, *model.subgraphs[1:]]
+    main.tensors = list(main.tensors)
+    _Rewriter(model).run()
+    return model
+
+
+class _Rewriter:
+    """Goes through the operators once; keeps, for a tensor, its form of shape (n, 1, 1, c)."""
+
+    def __init__(self, model: fb.ModelT) -> None:
+        self.model, self.graph = model, model.subgraphs[0]
+        self.operators: list[fb.OperatorT] = []
+        self.source: dict[int, int] = {}  # tensor -> one with the same bytes, before a reshape
+        self.mapped: dict[int, int] = {}  # tensor -> its (n, 1, 1, c) form
+        self._zeros: dict[int, int] = {}  # size -> buffer
+
+    def run(self) -> None:
+        for op in self.graph.operators:
+            name = schema.op_name(self.model, op)
+            if (
+                name == "FULLY_CONNECTED"
+                and self.graph.tensors[op.inputs[0]].type == fb.TensorType.INT8
+            ):
+                self._dense(op)
+                continue
+            if name == "RESHAPE":
+                before, after = int(op.inputs[0]), int(op.outputs[0])
+                self.source[after] = self.source.get(before, before)
+            self.operators.append(op)
+        self._drop_unused()
+
+    def _dense(self, op: fb.OperatorT) -> None:
+        x, kernel, y = (int(i) for i in (*op.inputs[:2], op.outputs[0]))
+        units, reads = schema.shape(self.graph.tensors[kernel])
+        batch = int(np.prod(schema.shape(self.graph.tensors[x]))) // reads
+        flat = self.mapped.get(x)
+        if flat is None or schema.shape(self.graph.tensors[flat]) != (batch, 1, 1, reads):
+            flat = self._like(x, (batch, 1, 1, reads))
+            self._reshape(self.source.get(x, x), flat)
+            self.mapped[x] = flat
+        wide = self._like(kernel, (units, 1, 1, reads))
+        out = self._like(y, (batch, 1, 1, units))
+        bias = [int(i) for i in op.inputs[2:] if i >= 0] or [self._no_bias(x, kernel, units)]
+        options = fb.Conv2DOptionsT(
+            padding=fb.Padding.VALID,
+            strideW=1,
+            strideH=1,
+            fusedActivationFunction=op.builtinOptions.fusedActivationFunction,
+        )
+        self._add(fb.BuiltinOperator.CONV_2D, _CONV_VERSION, [flat, wide, bias[0]], out, options)
+        self._reshape(out, y)
+        self.mapped[y], self.source[y] = out, out
+
+    def _like(self, index: int, shape: tuple[int, ...]) -> int:
+        tensor = copy.copy(self.graph.tensors[index])
+        tensor.shape, tensor.shapeSignature = np.array(shape, np.int32), None
+        self.graph.tensors.append(tensor)
+        return len(self.graph.tensors) - 1
+
+    def _no_bias(self, x: int, kernel: int, units: int) -> int:
+        """Zeros: LiteRT's int8 convolution insists on a bias."""
+        scale = schema.quantization(self.graph.tensors[x])[0]
+        scales = (scale * self.graph.tensors[kernel].quantization.scale).astype(np.float32)
+        if units not in self._zeros:
+            self._zeros[units] = len(self.model.buffers)
+            self.model.buffers.append(fb.BufferT(np.zeros(4 * units, np.uint8)))
+        quantization = fb.QuantizationParametersT(
+            scale=scales, zeroPoint=np.zeros(len(scales), np.int64)
+        )
+        self.graph.tensors.append(
+            fb.TensorT(
+                shape=np.array([units], np.int32),
+                type=fb.TensorType.INT32,
+                buffer=self._zeros[units],
+                name="no_bias",
+                quantization=quantization,
+                hasRank=True,
+            )
+        )
+        return len(self.graph.tensors) - 1
+
+    def _reshape(self, before: int, after: int) -> None:
+        """The new shape goes into the options: that is where TFLM and LiteRT look last."""
+        shape = self.graph.tensors[after].shape
+        options = fb.ReshapeOptionsT(newShape=np.array(shape, np.int32))
+        self._add(fb.BuiltinOperator.RESHAPE, 1, [before], after, options)
+
+    def _add(
+        self, builtin: int, version: int, inputs: list[int], output: int, options: object
+    ) -> None:
+        codes = self.model.operatorCodes
+        wanted = fb.OperatorCodeT(builtin, None, version, builtin)
+        position = next((i for i, code in enumerate(codes) if vars(code) == vars(wanted)), None)
+        if position is None:
+            position = len(codes)
+            codes.append(wanted)
+        op = fb.OperatorT(position, np.array(inputs, np.int32), np.array([output], np.int32))
+        kind = type(options).__name__.removesuffix("T")
+        op.builtinOptions, op.builtinOptionsType = options, getattr(fb.BuiltinOptions, kind)
+        self.operators.append(op)
+
+    def _drop_unused(self) -> None:
+        """Reshapes that nothing reads any more."""
+        read = {int(i) for i in self.graph.outputs}
+        kept = []
+        for op in reversed(self.operators):
+            if schema.op_name(self.model, op) == "RESHAPE" and int(op.outputs[0]) not in read:
+                continue
+            read |= {int(i) for i in op.inputs}
+            kept.append(op)
+        self.graph.operators = kept[::-1]

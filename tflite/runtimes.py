@@ -1,0 +1,192 @@
+"""LiteRT and TFLM behind one small interface.
+
+Neither sees bytes that `schema.read` has not checked: what they are given is the checked model,
+written anew.
+"""
+
+import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as fb
+from eexit_tf.tflite import schema
+from numpy.typing import NDArray
+
+from eexit_tf.errors import UserError
+from eexit_tf.stderr import captured_stderr
+
+
+class Runtime(Protocol):
+    """Something that runs a network with one input."""
+
+    name: str
+    model: fb.ModelT
+
+    def run(self, x: NDArray) -> dict[str, NDArray]:
+        """Run every sample.
+
+        Args:
+            x: (samples, height, width, ...) in the type of the network's input.
+
+        Returns:
+            each output by name, (samples, ...).
+        """
+        ...
+
+
+class LiteRT:
+    """The LiteRT interpreter.
+
+    Args:
+        content: a `.tflite` file.
+        reference: use the reference kernels, which agree with TFLM to the last bit. The
+            optimised ones (XNNPACK) are faster and may differ by one step of int8.
+
+    Raises:
+        UserError: the file is not sound, or the runtime refuses it.
+    """
+
+    name = "litert"
+
+    def __init__(self, content: bytes, reference: bool = True) -> None:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        self.model = schema.read(content)
+        kernels = OpResolverType.BUILTIN_REF if reference else OpResolverType.AUTO
+        with _refusal_of("LiteRT"):
+            self._interpreter = Interpreter(
+                model_content=schema.write(self.model),
+                experimental_op_resolver_type=kernels,
+                num_threads=1,
+            )
+            self._interpreter.allocate_tensors()
+        self._outputs = schema.outputs_by_name(self.model)
+
+    def run(self, x: NDArray) -> dict[str, NDArray]:
+        """See `Runtime.run`."""
+        x = check_input(self.model, x)
+        index = int(self.model.subgraphs[0].inputs[0])
+        results: dict[str, list[NDArray]] = {name: [] for name in self._outputs}
+        for sample in x:
+            self._interpreter.set_tensor(index, sample[None])
+            self._interpreter.invoke()
+            for name, output in self._outputs.items():
+                results[name].append(self._interpreter.get_tensor(output))
+        return _stack(self.model, results)
+
+
+class Tflm:
+    """TensorFlow Lite for Microcontrollers, as its Python wheel has it (reference kernels).
+
+    Args:
+        content: a `.tflite` file.
+
+    Raises:
+        UserError: the file is not sound, or the runtime refuses it.
+    """
+
+    name = "tflm"
+
+    def __init__(self, content: bytes) -> None:
+        from tflite_micro import runtime
+
+        self.model = schema.read(content)
+        with _refusal_of("TFLM"):
+            self._interpreter = runtime.Interpreter.from_bytes(
+                schema.write(self.model), arena_size=_roomy_arena(self.model)
+            )
+        self._outputs = {
+            name: list(self.model.subgraphs[0].outputs).index(index)
+            for name, index in schema.outputs_by_name(self.model).items()
+        }
+
+    def run(self, x: NDArray) -> dict[str, NDArray]:
+        """See `Runtime.run`."""
+        x = check_input(self.model, x)
+        results: dict[str, list[NDArray]] = {name: [] for name in self._outputs}
+        for sample in x:
+            self._interpreter.set_input(sample[None], 0)
+            self._interpreter.invoke()
+            for name, output in self._outputs.items():
+                results[name].append(self._interpreter.get_output(output))
+        return _stack(self.model, results)
+
+    @cached_property
+    def arena_bytes(self) -> int:
+        """Bytes of the arena in use: tensors and scratch, plus what persists.
+
+        This is what `MicroInterpreter::arena_used_bytes` would say on this 64-bit host with
+        reference kernels. Pointers are half as large on a microcontroller, and optimised
+        kernels ask for scratch of their own, so it is an estimate there.
+        """
+        with captured_stderr() as log:
+            self._interpreter.print_allocations()
+        found = re.search(r"Arena allocation total (\d+) bytes", log.text)
+        if found is None:
+            raise RuntimeError(f"TFLM printed no arena size but {log.text!r}")
+        return int(found.group(1))
+
+
+def check_input(model: fb.ModelT, x: NDArray) -> NDArray:
+    """`x` as the network takes it, (samples, ...).
+
+    Raises:
+        UserError: the shape or the type differs from the network's input, or there are
+            several inputs.
+    """
+    main = model.subgraphs[0]
+    if len(main.inputs) != 1:
+        raise UserError(f"expected a network with one input, got {len(main.inputs)}")
+    tensor = main.tensors[main.inputs[0]]
+    shape = schema.shape(tensor)
+    if shape[:1] != (1,):
+        raise UserError(f"expected a network that takes one sample at a time, got {shape}")
+    x = np.asarray(x)
+    if x.shape[1:] != shape[1:] or x.dtype != schema.dtype(tensor):
+        raise UserError(
+            f"the network takes {schema.dtype(tensor)} of shape (samples, "
+            f"{', '.join(map(str, shape[1:]))}), got {x.dtype} of shape {x.shape}"
+        )
+    return np.ascontiguousarray(x)
+
+
+def _stack(model: fb.ModelT, results: dict[str, list[NDArray]]) -> dict[str, NDArray]:
+    """(samples, ...) arrays; the batch dimension of one is dropped."""
+    main, outputs = model.subgraphs[0], schema.outputs_by_name(model)
+    stacked = {}
+    for name, values in results.items():
+        tensor = main.tensors[outputs[name]]
+        shape = schema.shape(tensor)[1:]
+        stacked[name] = np.array(values, schema.dtype(tensor)).reshape(len(values), *shape)
+    return stacked
+
+
+def _roomy_arena(model: fb.ModelT) -> int:
+    """More arena than the model can need: the sum of its tensors, and something for each."""
+    total = 1 << 16
+    for graph in model.subgraphs:
+        total += 512 * (len(graph.tensors) + len(graph.operators))
+        for tensor in graph.tensors:
+            channels = len(tensor.quantization.scale)
+            total += 64 * channels + 64 * len(tensor.shape)
+            if not schema.is_constant(model, tensor):
+                total += 4 * math.prod(schema.shape(tensor)) + schema.byte_size(tensor)
+    return total
+
+
+@contextmanager
+def _refusal_of(runtime: str) -> Iterator[None]:
+    """Make a native runtime's refusal, with what it logs, a `UserError`."""
+    refusal = None
+    with captured_stderr() as log:
+        try:
+            yield
+        except (RuntimeError, ValueError) as error:
+            refusal = error
+    if refusal is not None:
+        said = " ".join(f"{refusal} {log.text}".split())
+        raise UserError(f"{runtime} refuses the file: {said}") from refusal

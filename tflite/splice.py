@@ -1,0 +1,226 @@
+"""Stages and thresholds made into one network that leaves early by itself.
+
+The main graph runs the first stage, then `REDUCE_MAX(scores) >= threshold`, then an `IF`: its
+*then* graph hands back the exit's scores and index, its *else* graph runs the next stage, and
+so on, nested. Every operator is one that LiteRT and stock TFLM have. In an int8 network all of
+this is int8.
+"""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as fb
+from eexit_tf.tflite import schema
+from eexit_tf.tflite.builder import Builder, Graph
+from eexit_tf.tflite.rewrite import rewritten
+from eexit_tf.tflite.stages import Stage, Stages, cut
+
+from eexit_tf.errors import UserError
+from eexit_tf.vocabulary import LEVELS
+
+METADATA = "eexit_tf"
+SCORES, EXIT = "scores", "exit"
+_THRESHOLD = "threshold_"
+_LOW, _HIGH = -LEVELS // 2, LEVELS // 2 - 1
+
+
+def splice(multi: bytes, exits: Sequence[str], thresholds: Sequence[int]) -> bytes:
+    """One self-exiting `.tflite` file from a multi-output one.
+
+    Its outputs, named in the signature `serving_default`: `scores`, (1, classes), softmax of
+    the exit taken, and `exit`, int32 (1,), its index within `exits`.
+
+    Args:
+        multi: a static `.tflite` file with one softmax output an exit, int8 or float32.
+        exits: output names in the order in which they are asked; others are left out, with
+            everything that only they need.
+        thresholds: int8, level - 128 (see `vocabulary`), one an exit; a sample leaves where
+            the largest score is at least that. The last is ignored.
+
+    Raises:
+        UserError: the file, the names or the thresholds do not fit.
+    """
+    model = rewritten(schema.read(multi))
+    stages = cut(model, exits)
+    _check_scores(model, stages)
+    check_thresholds(thresholds, len(stages.stages))
+    builder = Builder(model)
+    _stage_graph(builder, stages, 0, thresholds, list(model.subgraphs[0].inputs))
+    builder.metadata(METADATA, json.dumps({"schema": 1, "exits": list(exits)}).encode())
+    return schema.write(builder.finish((SCORES, EXIT)))
+
+
+def thresholds(content: bytes) -> list[int]:
+    """The int8 thresholds (level - 128) in a self-exiting file; the last exit's is -128.
+
+    Raises:
+        UserError: not a file made by `splice`.
+    """
+    model = schema.read(content)
+    values = [schema.constant(model, tensor).reshape(-1)[0] for tensor in _thresholds(model)]
+    return [int(v if v.dtype == np.int8 else round(float(v) * LEVELS) + _LOW) for v in values] + [
+        _LOW
+    ]
+
+
+def exits(content: bytes) -> list[str]:
+    """The exits' names in a self-exiting file, in order.
+
+    Raises:
+        UserError: not a file made by `splice`.
+    """
+    return _described(schema.read(content))["exits"]
+
+
+def retune(content: bytes, thresholds: Sequence[int]) -> bytes:
+    """The same file with other thresholds: a byte for each is patched, nothing else changes.
+
+    Args:
+        content: a file made by `splice`.
+        thresholds: as for `splice`.
+
+    Raises:
+        UserError: not a file made by `splice`, or thresholds that do not fit.
+    """
+    model = schema.read(content)
+    tensors = _thresholds(model)
+    check_thresholds(thresholds, len(tensors) + 1)
+    patched = bytearray(content)
+    table = fb.Model.GetRootAs(patched, 0)
+    for tensor, level in zip(tensors, thresholds, strict=False):
+        start = table.Buffers(tensor.buffer)._tab.Vector(
+            table.Buffers(tensor.buffer)._tab.Offset(4)
+        )
+        value = _threshold_value(tensor.type, level).tobytes()
+        patched[start : start + len(value)] = value
+    return bytes(patched)
+
+
+def check_thresholds(thresholds: Sequence[int], count: int) -> None:
+    """Raise a `UserError` unless there are `count` integers from -128 to 127."""
+    if len(thresholds) != count or any(
+        int(t) != t or not _LOW <= t <= _HIGH for t in thresholds[: count - 1]
+    ):
+        raise UserError(
+            f"expected {count} thresholds from {_LOW} to {_HIGH}, got {list(thresholds)}"
+        )
+
+
+def _described(model: fb.ModelT) -> dict:
+    described = schema.metadata(model, METADATA)
+    try:
+        value = json.loads(described or b"")
+        if isinstance(value["exits"], list) and all(isinstance(e, str) for e in value["exits"]):
+            return value
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise UserError("expected a self-exiting .tflite file that eexit-tf made, got another one")
+
+
+def _thresholds(model: fb.ModelT) -> list[fb.TensorT]:
+    """The threshold tensors, in order."""
+    found = {
+        schema.text(tensor.name): tensor
+        for graph in model.subgraphs
+        for tensor in graph.tensors
+        if schema.text(tensor.name).startswith(_THRESHOLD)
+    }
+    names = [f"{_THRESHOLD}{k}" for k in range(len(_described(model)["exits"]) - 1)]
+    if sorted(names) != sorted(found) or not all(
+        schema.is_constant(model, t) and schema.shape(t) == (1,) for t in found.values()
+    ):
+        raise UserError("the file's exits and thresholds do not fit together")
+    return [found[name] for name in names]
+
+
+def _check_scores(model: fb.ModelT, stages: Stages) -> None:
+    """All exits must speak alike: softmax scores of the same classes in the same type."""
+    main = model.subgraphs[0]
+    first = main.tensors[stages.stages[0].scores]
+    last_op = {int(i): op for op in main.operators for i in op.outputs}
+    for stage in stages.stages:
+        tensor = main.tensors[stage.scores]
+        op = last_op.get(stage.scores)
+        if tensor.type not in (fb.TensorType.INT8, fb.TensorType.FLOAT32):
+            raise UserError(
+                f"output {stage.exit} is {schema.dtype(tensor)}, expected int8 or float32"
+            )
+        if op is None or schema.op_name(model, op) != "SOFTMAX":
+            made_by = "an input" if op is None else schema.op_name(model, op)
+            raise UserError(
+                f"output {stage.exit} comes from {made_by}, expected SOFTMAX: give every exit "
+                "a softmax before converting"
+            )
+        if schema.shape(tensor) != schema.shape(first) or tensor.type != first.type:
+            raise UserError(
+                f"the exits differ: {stages.stages[0].exit} is {schema.dtype(first)} "
+                f"{schema.shape(first)}, {stage.exit} is {schema.dtype(tensor)} "
+                f"{schema.shape(tensor)}"
+            )
+        if len(schema.shape(tensor)) != 2 or schema.shape(tensor)[0] != 1:
+            raise UserError(
+                f"output {stage.exit} is of shape {schema.shape(tensor)}, expected (1, classes)"
+            )
+
+
+def _threshold_value(kind: int, level: int) -> np.ndarray:
+    """A threshold as its tensor stores it."""
+    if kind == fb.TensorType.INT8:
+        return np.array([level], np.int8)
+    return np.array([(level - _LOW) / LEVELS], "<f4")
+
+
+def _stage_graph(
+    builder: Builder, stages: Stages, k: int, thresholds: Sequence[int], inputs: list[int]
+) -> int:
+    """Build the graph that runs stage k and everything behind it; its number is returned."""
+    stage = stages.stages[k]
+    graph = builder.graph(f"stage_{k}" if k else "main", inputs)
+    for position in stage.operators:
+        graph.copy_operator(position)
+    if k == len(stages.stages) - 1:
+        graph.outputs = [graph.tensor(stage.scores), _exit_index(graph, k)]
+        return graph.number
+    later = stages.stages[k + 1]
+    passed = [stage.scores, *(i for i in later.receives if i != stage.scores)]
+    decided = _decision(graph, stage, k, thresholds[k])
+    then = builder.graph(f"exit_{k}", passed)
+    then.outputs = [then.tensor(stage.scores), _exit_index(then, k)]
+    otherwise = _stage_graph(builder, stages, k + 1, thresholds, passed)
+    like = builder.source.tensors[stage.scores]
+    graph.outputs = [
+        graph.like(like, SCORES if k == 0 else f"{SCORES}_{k}"),
+        graph.new(EXIT if k == 0 else f"{EXIT}_{k}", fb.TensorType.INT32, (1,)),
+    ]
+    graph.add(
+        fb.BuiltinOperator.IF,
+        [decided, *(graph.tensor(i) for i in passed)],
+        graph.outputs,
+        fb.IfOptionsT(then.number, otherwise),
+    )
+    return graph.number
+
+
+def _exit_index(graph: Graph, k: int) -> int:
+    name = EXIT if graph.number == 0 else f"{EXIT}_is_{k}"
+    return graph.constant(name, fb.TensorType.INT32, np.array([k], "<i4"))
+
+
+def _decision(graph: Graph, stage: Stage, k: int, threshold: int) -> int:
+    """The bool tensor that says whether to leave."""
+    scores = graph.source.tensors[stage.scores]
+    largest = graph.like(scores, f"confidence_{k}", (1,))
+    axis = graph.constant(f"classes_axis_{k}", fb.TensorType.INT32, np.array([1], "<i4"))
+    limit = graph.constant(
+        f"{_THRESHOLD}{k}", scores.type, _threshold_value(scores.type, threshold), like=scores
+    )
+    decided = graph.new(f"leave_{k}", fb.TensorType.BOOL, (1,))
+    graph.add(
+        fb.BuiltinOperator.REDUCE_MAX,
+        [graph.tensor(stage.scores), axis],
+        [largest],
+        fb.ReducerOptionsT(keepDims=False),
+    )
+    graph.add(fb.BuiltinOperator.GREATER_EQUAL, [largest, limit], [decided])
+    return decided

@@ -1,0 +1,125 @@
+"""Cutting a multi-output graph into the stages that run between one exit and the next."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ai_edge_litert import schema_py_generated as fb
+from eexit_tf.tflite import schema
+
+from eexit_tf.costs import decision_macs
+from eexit_tf.errors import UserError
+
+
+class Lineage:
+    """Which operators of the main graph a tensor comes from."""
+
+    def __init__(self, model: fb.ModelT) -> None:
+        main = model.subgraphs[0]
+        self._needs: dict[int, set[int]] = {}
+        for position, op in enumerate(main.operators):
+            needed = {position}
+            for index in op.inputs:
+                needed |= self._needs.get(int(index), set())
+            for index in op.outputs:
+                self._needs[int(index)] = needed
+
+    def ancestors(self, tensor: int) -> set[int]:
+        """Positions of the operators that have to run for this tensor."""
+        return self._needs.get(tensor, set())
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What runs between one exit and the next.
+
+    Attributes:
+        exit: the output's name in the file.
+        operators: positions in the main graph, in the order of execution.
+        receives: tensors that come from earlier stages (or are the network's inputs) and that
+            this stage or a later one needs.
+        scores: the tensor with the exit's class scores.
+        macs: multiply-accumulates of the operators.
+    """
+
+    exit: str
+    operators: tuple[int, ...]
+    receives: tuple[int, ...]
+    scores: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Stages:
+    """A network cut at the chosen exits.
+
+    Attributes:
+        stages: in the order of execution.
+        decision: multiply-accumulates of one decision.
+        params: weights and biases of all stages.
+    """
+
+    stages: tuple[Stage, ...]
+    decision: int
+    params: int
+
+    @property
+    def leave_macs(self) -> tuple[int, ...]:
+        """What a sample costs, exactly, that leaves at each exit."""
+        paid, costs = 0, []
+        for position, stage in enumerate(self.stages):
+            paid += stage.macs + (self.decision if position < len(self.stages) - 1 else 0)
+            costs.append(paid)
+        return tuple(costs)
+
+
+def resolve(model: fb.ModelT, name: str) -> int:
+    """The tensor of an output, by its name in the file or with TFMOT's `quant_` left out.
+
+    Raises:
+        UserError: there is no such output.
+    """
+    outputs = schema.outputs_by_name(model)
+    for candidate in (name, f"quant_{name}"):
+        if candidate in outputs:
+            return outputs[candidate]
+    raise UserError(f"no output {name!r} in the file; its outputs are {', '.join(outputs)}")
+
+
+def cut(model: fb.ModelT, exits: Sequence[str]) -> Stages:
+    """Cut the main graph: stage k holds what exit k needs and no earlier chosen exit does.
+
+    Operators that only left-out exits need are in no stage.
+
+    Args:
+        model: a static network without control flow.
+        exits: names of outputs, in the order in which they are to be asked.
+
+    Raises:
+        UserError: an unknown name, no name or a name twice, or a graph with branches.
+    """
+    from eexit_tf.tflite.costs import graph_macs, graph_params
+
+    if len(model.subgraphs) != 1:
+        raise UserError("expected a network without IF, got one that leaves early by itself")
+    scores = [resolve(model, name) for name in exits]
+    if not scores or len(set(scores)) != len(scores):
+        raise UserError(f"expected one or more different exits, got {list(exits)}")
+    main, lineage = model.subgraphs[0], Lineage(model)
+    done: set[int] = set()
+    operators = []
+    for tensor in scores:
+        new = lineage.ancestors(tensor) - done
+        done |= new
+        operators.append(tuple(sorted(new)))
+    stages = []
+    for k, (name, tensor) in enumerate(zip(exits, scores, strict=True)):
+        later = [main.operators[i] for part in operators[k:] for i in part]
+        written = {int(i) for op in later for i in op.outputs}
+        read = {int(i) for op in later for i in op.inputs if i >= 0} | set(scores[k:])
+        receives = sorted(
+            i for i in read - written if not schema.is_constant(model, main.tensors[i])
+        )
+        macs = graph_macs(model, operators[k])
+        stages.append(Stage(name, operators[k], tuple(receives), tensor, macs))
+    classes = schema.shape(main.tensors[scores[0]])[-1]
+    return Stages(tuple(stages), decision_macs(classes), graph_params(model, sorted(done)))
