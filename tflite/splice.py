@@ -13,6 +13,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as fb
 from eexit_tf.tflite import schema
 from eexit_tf.tflite.builder import Builder, Graph
+from eexit_tf.tflite.plan import add_plan
 from eexit_tf.tflite.rewrite import rewritten
 from eexit_tf.tflite.stages import Stage, Stages, cut
 
@@ -25,7 +26,9 @@ _THRESHOLD = "threshold_"
 _LOW, _HIGH = -LEVELS // 2, LEVELS // 2 - 1
 
 
-def splice(multi: bytes, exits: Sequence[str], thresholds: Sequence[int]) -> bytes:
+def splice(
+    multi: bytes, exits: Sequence[str], thresholds: Sequence[int], memory_plan: bool = True
+) -> bytes:
     """One self-exiting `.tflite` file from a multi-output one.
 
     Its outputs, named in the signature `serving_default`: `scores`, (1, classes), softmax of
@@ -37,6 +40,8 @@ def splice(multi: bytes, exits: Sequence[str], thresholds: Sequence[int]) -> byt
             everything that only they need.
         thresholds: int8, level - 128 (see `vocabulary`), one an exit; a sample leaves where
             the largest score is at least that. The last is ignored.
+        memory_plan: put a plan of the arena into the file (see `plan`); without it TFLM plans
+            for itself and copies what crosses an `IF`.
 
     Raises:
         UserError: the file, the names or the thresholds do not fit.
@@ -48,7 +53,10 @@ def splice(multi: bytes, exits: Sequence[str], thresholds: Sequence[int]) -> byt
     builder = Builder(model)
     _stage_graph(builder, stages, 0, thresholds, list(model.subgraphs[0].inputs))
     builder.metadata(METADATA, json.dumps({"schema": 1, "exits": list(exits)}).encode())
-    return schema.write(builder.finish((SCORES, EXIT)))
+    spliced = builder.finish((SCORES, EXIT))
+    if memory_plan:
+        add_plan(spliced)
+    return schema.write(spliced)
 
 
 def thresholds(content: bytes) -> list[int]:

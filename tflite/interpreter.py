@@ -1,0 +1,139 @@
+"""Running a self-exiting `.tflite` file from Python; needs neither TensorFlow nor Keras."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from eexit_tf.tflite import schema, splice
+from eexit_tf.tflite.runtimes import LiteRT, Runtime, Tflm
+from numpy.typing import NDArray
+
+from eexit_tf.errors import UserError
+from eexit_tf.vocabulary import LEVELS
+
+RUNTIMES: Mapping[str, Callable[[bytes], Runtime]] = MappingProxyType(
+    {"litert": LiteRT, "tflm": Tflm}
+)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a self-exiting network said about some samples.
+
+    Attributes:
+        raw_scores: (samples, classes), as the network gives them: int8 (level - 128, see
+            `eexit_tf.vocabulary`) or float32.
+        exits: int32, (samples,), index of the exit taken.
+    """
+
+    raw_scores: NDArray
+    exits: NDArray[np.int32]
+
+    @property
+    def scores(self) -> NDArray[np.float32]:
+        """(samples, classes), from 0 to 1."""
+        if self.raw_scores.dtype != np.int8:
+            return self.raw_scores
+        return (self.raw_scores.astype(np.float32) + LEVELS // 2) / np.float32(LEVELS)
+
+    @property
+    def confidences(self) -> NDArray[np.float32]:
+        """(samples,), the largest score."""
+        return self.scores.max(axis=1)
+
+    @property
+    def classes(self) -> NDArray[np.intp]:
+        """(samples,), the class with the largest score, the first of several."""
+        return self.raw_scores.argmax(axis=1)
+
+
+class EarlyExitInterpreter:
+    """A self-exiting network, ready to run.
+
+    Example:
+        >>> interpreter = EarlyExitInterpreter("model.tflite")
+        >>> found = interpreter.predict(images)
+        >>> found.classes, found.exits, found.confidences
+
+    Args:
+        model: path or content of a file that `splice` (or `eexit-tf`) made.
+        runtime: `"litert"` (reference kernels) or `"tflm"`; both give the same int8 results.
+        thresholds: confidences from 0 to 1, one for each exit but the last, instead of those
+            in the file.
+
+    Raises:
+        UserError: not such a file, an unknown runtime, or thresholds that do not fit.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | bytes,
+        runtime: str = "litert",
+        thresholds: Sequence[float] | None = None,
+    ) -> None:
+        if runtime not in RUNTIMES:
+            raise UserError(f"unknown runtime {runtime!r}; there are {', '.join(RUNTIMES)}")
+        content = model if isinstance(model, bytes) else read_file(model)
+        self.exits = tuple(splice.exits(content))
+        if thresholds is not None:
+            levels = [int8_threshold(t) for t in thresholds]
+            content = splice.retune(content, [*levels, -LEVELS // 2])
+        self.thresholds = tuple(splice.thresholds(content))
+        self.runtime = RUNTIMES[runtime](content)
+        main = self.runtime.model.subgraphs[0]
+        self._input = main.tensors[main.inputs[0]]
+
+    def quantise(self, x: NDArray) -> NDArray:
+        """Samples as the network takes them.
+
+        Floats become ``rint(x / scale) + zero_point``, ties to even, clipped to int8: the same
+        for every runtime, because it happens here. int8 samples stay as they are.
+        """
+        x = np.asarray(x)
+        wanted = schema.dtype(self._input)
+        if x.dtype == wanted or wanted != np.int8:
+            return x.astype(wanted) if np.issubdtype(x.dtype, np.floating) else x
+        if not np.issubdtype(x.dtype, np.floating):
+            raise UserError(
+                f"expected float samples, or int8 ones already quantised, got {x.dtype}"
+            )
+        if not np.isfinite(x).all():
+            raise UserError("the samples hold values that are not finite numbers")
+        scale, zero = schema.quantization(self._input)
+        steps = np.rint(x.astype(np.float32) / np.float32(scale)) + zero
+        return np.clip(steps, -128, 127).astype(np.int8)
+
+    def predict(self, x: NDArray) -> Predictions:
+        """Run every sample until it leaves.
+
+        Args:
+            x: (samples, height, width, ...), float in the units that the network was trained
+                on, or in the input's own type.
+
+        Raises:
+            UserError: the shape or the type does not fit.
+        """
+        outputs = self.runtime.run(self.quantise(x))
+        return Predictions(outputs[splice.SCORES], outputs[splice.EXIT].reshape(-1))
+
+
+def int8_threshold(confidence: float) -> int:
+    """The smallest int8 score that is at least this confidence (127 for everything above)."""
+    if not 0 <= confidence <= 1:
+        raise UserError(f"expected a threshold from 0 to 1, got {confidence}")
+    return min(ceil(confidence * LEVELS), LEVELS - 1) - LEVELS // 2
+
+
+def read_file(path: str | Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
