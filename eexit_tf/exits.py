@@ -1,0 +1,94 @@
+"""Attaching exits to a backbone, and cutting a network down to some of its exits."""
+
+from collections.abc import Sequence
+
+from eexit_tf.errors import UserError
+from eexit_tf.heads import HEADS
+from eexit_tf.keras import keras
+from eexit_tf.network_costs import exit_costs
+from eexit_tf.vocabulary import Exit
+
+
+def attach_exits(
+    backbone: keras.Model, exits: Sequence[Exit], *, classes: int | None = None
+) -> keras.Model:
+    """An ordinary functional model with one softmax output an exit.
+
+    Args:
+        backbone: a `tf_keras` functional model with one input. If it ends in a softmax
+            classifier of its own, that stays as the last exit.
+        exits: where to attach which heads, in any order.
+        classes: needed only where the backbone has no classifier.
+
+    Returns:
+        A model whose outputs are in the order of execution, each (batch, classes); an output's
+        name is its `Exit.name`.
+
+    Raises:
+        UserError: no such layer or head, no classes, or taps none of which comes first.
+    """
+    own = _own_classifier(backbone)
+    if classes is None:
+        if own is None:
+            raise UserError(
+                f"{backbone.name} ends in {backbone.output_shape} without a softmax classifier, "
+                f"so attach_exits needs classes=…"
+            )
+        classes = int(own.shape[-1])
+    names = [layer.name for layer in backbone.layers]
+    outputs = []
+    for exit_ in exits:
+        if exit_.at not in names:
+            raise UserError(
+                f"no layer {exit_.at!r} in {backbone.name} to attach an exit to; "
+                f"it has {', '.join(names)}"
+            )
+        if exit_.head not in HEADS:
+            raise UserError(f"unknown head {exit_.head!r}; expected one of {', '.join(HEADS)}")
+        tap = backbone.get_layer(exit_.at).output
+        if len(tap.shape) != 4:
+            raise UserError(
+                f"an exit needs a feature map (batch, height, width, channels), but "
+                f"{exit_.at!r} gives {tuple(tap.shape)}"
+            )
+        outputs.append(HEADS[exit_.head](tap, classes, exit_.name))
+    if own is not None:
+        outputs.append(own)
+    if not outputs:
+        raise UserError(f"no exits given for {backbone.name}, which has no classifier of its own")
+    return _in_order(keras.Model(backbone.input, outputs, name=backbone.name))
+
+
+def keep_exits(net: keras.Model, exits: Sequence[Exit]) -> keras.Model:
+    """The part of a network that these exits need, sharing its weights.
+
+    Raises:
+        UserError: the network has no such exit.
+    """
+    by_exit = dict(zip(exits_of(net), net.outputs, strict=True))
+    missing = [exit_.name for exit_ in exits if exit_ not in by_exit]
+    if missing:
+        raise UserError(f"{net.name} has no exit {missing[0]}; it has {_names(by_exit)}")
+    return keras.Model(net.input, [by_exit[exit_] for exit_ in exits], name=net.name)
+
+
+def exits_of(net: keras.Model) -> list[Exit]:
+    """The exits of a network, in the order of its outputs."""
+    return [Exit.parse(name) for name in net.output_names]
+
+
+def _names(exits: Sequence[Exit] | dict[Exit, object]) -> str:
+    return ", ".join(exit_.name for exit_ in exits)
+
+
+def _in_order(net: keras.Model) -> keras.Model:
+    return keep_exits(net, exit_costs(net).exits)
+
+
+def _own_classifier(backbone: keras.Model) -> object | None:
+    layer = backbone.layers[-1]
+    if len(backbone.outputs) != 1 or len(backbone.output_shape) != 2:
+        return None
+    activation = getattr(layer, "activation", None)
+    softmax = getattr(activation, "__name__", "") == "softmax" or type(layer).__name__ == "Softmax"
+    return backbone.output if softmax else None

@@ -1,0 +1,63 @@
+"""Fronts of finished trials, and the front over all of them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from eexit_tf.files import write_json
+from eexit_tf.pareto import hypervolume, pareto_front
+from eexit_tf.vocabulary import Front, OperatingPoint
+
+TRIAL_FRONT = "front.json"
+
+
+def save_front(directory: Path, front: Front) -> None:
+    """Keep a trial's own front in its folder."""
+    write_json(
+        directory / TRIAL_FRONT,
+        {
+            "evaluated_policies": front.evaluated_policies,
+            "points": [point.to_json() for point in front],
+        },
+    )
+
+
+def load_front(directory: Path) -> Front:
+    """A trial's own front from its folder."""
+    value = json.loads((directory / TRIAL_FRONT).read_text())
+    points = tuple(OperatingPoint.from_json(point) for point in value["points"])
+    return Front(points, value["evaluated_policies"])
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The fronts of all finished trials.
+
+    Attributes:
+        fronts: by trial.
+        reference_macs: from where to where the hypervolume counts.
+    """
+
+    fronts: Mapping[str, Front]
+    reference_macs: tuple[float, float]
+
+    def front(self) -> Front:
+        """The points of all trials that no point of any trial dominates, bounds or not."""
+        points = [point for front in self.fronts.values() for point in front]
+        kept = pareto_front([p.val_accuracy for p in points], [p.mean_macs for p in points])
+        evaluated = sum(front.evaluated_policies for front in self.fronts.values())
+        return Front(tuple(points[i] for i in kept), evaluated)
+
+    def hypervolume(self) -> float:
+        """Of the front over all trials; see `pareto.hypervolume`."""
+        return self._volume(self.front())
+
+    def gain(self, trial: str) -> float:
+        """What the archive's hypervolume would lose without this trial."""
+        others = {name: front for name, front in self.fronts.items() if name != trial}
+        rest = Archive(others, self.reference_macs)
+        return self.hypervolume() - rest.hypervolume()
+
+    def _volume(self, front: Front) -> float:
+        return hypervolume([(p.mean_macs, p.val_accuracy) for p in front], self.reference_macs)

@@ -1,0 +1,217 @@
+"""A whole search: set up or resumed in a folder, run to its end, its front kept up to date."""
+
+import contextlib
+import hashlib
+import io
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+from eexit_tf.tuners.oracle import ParetoOracle
+from eexit_tf.tuners.space import ExitSpace
+from eexit_tf.tuners.tuner import ExitTuner
+
+from eexit_tf.data import Dataset
+from eexit_tf.errors import UserError
+from eexit_tf.files import write_json
+from eexit_tf.fronts import FRONT, SearchFront
+from eexit_tf.keras import keras
+from eexit_tf.reporter import SILENT, Reporter
+from eexit_tf.vocabulary import Bounds, Front
+
+MANIFEST = "search.json"
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """What makes a search the same search: only with equal settings is one resumed.
+
+    Attributes:
+        dataset: as the user typed it; what counts is `data_sha256`.
+        data_sha256: of all inputs and labels.
+        seed, epochs, bounds: see `search`.
+    """
+
+    dataset: str
+    data_sha256: str
+    seed: int
+    epochs: int
+    bounds: Bounds
+
+    def to_json(self) -> dict[str, Any]:
+        return {"schema": SCHEMA, **vars(self), "bounds": self.bounds.to_json()}
+
+    @classmethod
+    def load(cls, directory: Path) -> "SearchSettings":
+        """Read a search's manifest.
+
+        Raises:
+            UserError: the folder holds none that can be read.
+        """
+        path = directory / MANIFEST
+        try:
+            value = json.loads(path.read_text())
+            return cls(
+                dataset=value["dataset"],
+                data_sha256=value["data_sha256"],
+                seed=value["seed"],
+                epochs=value["epochs"],
+                bounds=Bounds.from_json(value["bounds"]),
+            )
+        except OSError as error:
+            raise UserError(f"{directory} holds no search: {error.strerror} {path}") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{path} is not the manifest of a search: {error}") from error
+
+    def check_same(self, other: "SearchSettings", directory: Path) -> None:
+        """Refuse to resume another search.
+
+        Raises:
+            UserError: names what differs.
+        """
+        mine, its = self.to_json(), other.to_json()
+        differing = [
+            f"{key} is {its[key]} there, {mine[key]} here"
+            for key in ("data_sha256", "seed", "epochs", "bounds")
+            if mine[key] != its[key]
+        ]
+        if differing:
+            raise UserError(
+                f"{directory} holds another search ({'; '.join(differing)}); give another "
+                f"--output, or --overwrite to replace it"
+            )
+
+
+def search(
+    data: Dataset,
+    output: Path,
+    *,
+    bounds: Bounds,
+    max_trials: int,
+    epochs: int,
+    seed: int,
+    overwrite: bool = False,
+    reporter: Reporter = SILENT,
+) -> Front:
+    """Run a search, or resume it where it was stopped.
+
+    Args:
+        data: what to train and validate on.
+        output: the search's folder; gets `search.json`, `front.json` and `trials/`.
+        bounds: what the networks must keep to.
+        max_trials: trainings in all, those of an interrupted run included.
+        epochs: of each training.
+        seed: of the proposals and the trainings.
+        overwrite: start over instead of resuming.
+        reporter: told about epochs and trials.
+
+    Returns:
+        The front over all trials, within the bounds.
+
+    Raises:
+        UserError: bounds that nothing can meet, or a folder that holds another search.
+    """
+    settings = SearchSettings(data.name, data_sha256(data), seed, epochs, bounds)
+    space = ExitSpace(data.input_shape, data.classes, bounds)
+    space.check_bounds()
+    _prepare(output, settings, overwrite)
+    tuner = _tuner(space, output, settings, max_trials, reporter)
+    found = _write_front(tuner, output, settings)
+    try:
+        tuner.search(data, epochs)
+    except keras_tuner.errors.FatalError as error:
+        raise error.__cause__ or error from None
+    found = _write_front(tuner, output, settings)
+    if not found.front.points:
+        tried = tuner.oracle.archive().front()
+        reached = (
+            f"the best of {found.trials} trials reach {tried.points[-1].val_accuracy:.2%} and the "
+            f"cheapest need {tried.points[0].mean_macs:,.0f} mean MACs"
+            if tried.points
+            else "every training diverged"
+        )
+        raise UserError(f"no network keeps {bounds}: {reached}; loosen the bounds or search longer")
+    return found.front
+
+
+def load_network(data: Dataset, directory: Path, trial: str) -> keras.Model:
+    """The trained network of a finished trial, with all its candidate exits.
+
+    Raises:
+        UserError: the folder's search is not of this data, or the trial's files are gone.
+    """
+    settings = SearchSettings.load(directory)
+    if settings.data_sha256 != data_sha256(data):
+        raise UserError(
+            f"{directory} holds a search on {settings.dataset}, whose data has changed since"
+        )
+    space = ExitSpace(data.input_shape, data.classes, settings.bounds)
+    return _tuner(space, directory, settings, max_trials=1, reporter=SILENT).load_network(trial)
+
+
+def data_sha256(data: Dataset) -> str:
+    """Of all three parts, so that a changed file is not taken for the same data."""
+    digest = hashlib.sha256()
+    for part in (data.train, data.validation, data.test):
+        digest.update(part.x.tobytes())
+        digest.update(part.y.tobytes())
+    return digest.hexdigest()
+
+
+def _prepare(output: Path, settings: SearchSettings, overwrite: bool) -> None:
+    if output.exists() and not output.is_dir():
+        raise UserError(f"--output {output} is a file, not a folder")
+    if overwrite:
+        shutil.rmtree(output / "trials", ignore_errors=True)
+        (output / FRONT).unlink(missing_ok=True)
+    elif (output / MANIFEST).exists():
+        settings.check_same(SearchSettings.load(output), output)
+        return
+    elif (output / "trials").exists():
+        raise UserError(f"{output} holds trials without a {MANIFEST}; give another --output")
+    write_json(output / MANIFEST, settings.to_json())
+
+
+def _tuner(
+    space: ExitSpace,
+    output: Path,
+    settings: SearchSettings,
+    max_trials: int,
+    reporter: Reporter,
+) -> ExitTuner:
+    oracle = ParetoOracle(
+        max_trials=max_trials,
+        bounds=settings.bounds,
+        reference_macs=space.reference_macs(),
+        rejected=space.rejected,
+        seed=settings.seed,
+    )
+    with contextlib.redirect_stdout(io.StringIO()):  # KerasTuner says that it reloads
+        return ExitTuner(
+            oracle,
+            space,
+            output,
+            seed=settings.seed,
+            after_trial=lambda tuner: _write_front(tuner, output, settings),
+            reporter=reporter,
+        )
+
+
+def _write_front(tuner: ExitTuner, output: Path, settings: SearchSettings) -> SearchFront:
+    archive = tuner.oracle.archive()
+    found = SearchFront(
+        dataset=settings.dataset,
+        seed=settings.seed,
+        bounds=settings.bounds,
+        trials=len(archive.fronts),
+        hypervolume=archive.hypervolume(),
+        reference_macs=archive.reference_macs,
+        front=archive.front().within(settings.bounds),
+    )
+    if found.trials:
+        found.save(output)
+    return found
