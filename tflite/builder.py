@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as fb
+
 from eexit_tf.tflite import schema
 
 _VERSIONS = {
@@ -96,7 +97,8 @@ class Graph:
 
     Attributes:
         number: its position in the model.
-        inputs, outputs: positions of tensors in this graph.
+        tensors: what it has so far.
+        inputs, outputs: positions among the tensors.
     """
 
     def __init__(self, builder: Builder, name: str, number: int) -> None:
@@ -104,7 +106,7 @@ class Graph:
         self.source = builder.source
         self.inputs: list[int] = []
         self.outputs: list[int] = []
-        self._tensors: list[fb.TensorT] = []
+        self.tensors: list[fb.TensorT] = []
         self._operators: list[fb.OperatorT] = []
         self._copied: dict[int, int] = {}
 
@@ -120,7 +122,7 @@ class Graph:
     ) -> int:
         """A new tensor with the type and quantisation of `old`."""
         position = self.new(name, old.type, schema.shape(old) if shape is None else shape)
-        tensor = self._tensors[position]
+        tensor = self.tensors[position]
         tensor.buffer = self.builder.copied_buffer(buffer)
         tensor.quantization = fb.QuantizationParametersT(
             scale=old.quantization.scale,
@@ -131,10 +133,10 @@ class Graph:
 
     def new(self, name: str, kind: int, shape: Sequence[int]) -> int:
         """A new tensor without quantisation."""
-        self._tensors.append(
+        self.tensors.append(
             fb.TensorT(shape=np.array(shape, np.int32), type=kind, name=name, hasRank=True)
         )
-        return len(self._tensors) - 1
+        return len(self.tensors) - 1
 
     def constant(
         self, name: str, kind: int, values: np.ndarray, like: fb.TensorT | None = None
@@ -142,7 +144,7 @@ class Graph:
         """A new constant tensor, with the quantisation of `like` if given."""
         shape = values.shape
         position = self.new(name, kind, shape) if like is None else self.like(like, name, shape)
-        self._tensors[position].buffer = self.builder.buffer(values)
+        self.tensors[position].buffer = self.builder.buffer(values)
         return position
 
     def copy_operator(self, position: int) -> None:
@@ -176,7 +178,7 @@ class Graph:
 
     def finish(self) -> fb.SubGraphT:
         return fb.SubGraphT(
-            tensors=self._tensors,
+            tensors=self.tensors,
             inputs=self._indices(self.inputs),
             outputs=self._indices(self.outputs),
             operators=self._operators,

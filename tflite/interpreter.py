@@ -7,11 +7,12 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
-from eexit_tf.tflite import schema, splice
-from eexit_tf.tflite.runtimes import LiteRT, Runtime, Tflm
 from numpy.typing import NDArray
 
 from eexit_tf.errors import UserError
+from eexit_tf.tflite import splice
+from eexit_tf.tflite.inputs import quantise
+from eexit_tf.tflite.runtimes import LiteRT, Runtime, Tflm
 from eexit_tf.vocabulary import LEVELS
 
 RUNTIMES: Mapping[str, Callable[[bytes], Runtime]] = MappingProxyType(
@@ -83,40 +84,19 @@ class EarlyExitInterpreter:
             content = splice.retune(content, [*levels, -LEVELS // 2])
         self.thresholds = tuple(splice.thresholds(content))
         self.runtime = RUNTIMES[runtime](content)
-        main = self.runtime.model.subgraphs[0]
-        self._input = main.tensors[main.inputs[0]]
-
-    def quantise(self, x: NDArray) -> NDArray:
-        """Samples as the network takes them.
-
-        Floats become ``rint(x / scale) + zero_point``, ties to even, clipped to int8: the same
-        for every runtime, because it happens here. int8 samples stay as they are.
-        """
-        x = np.asarray(x)
-        wanted = schema.dtype(self._input)
-        if x.dtype == wanted or wanted != np.int8:
-            return x.astype(wanted) if np.issubdtype(x.dtype, np.floating) else x
-        if not np.issubdtype(x.dtype, np.floating):
-            raise UserError(
-                f"expected float samples, or int8 ones already quantised, got {x.dtype}"
-            )
-        if not np.isfinite(x).all():
-            raise UserError("the samples hold values that are not finite numbers")
-        scale, zero = schema.quantization(self._input)
-        steps = np.rint(x.astype(np.float32) / np.float32(scale)) + zero
-        return np.clip(steps, -128, 127).astype(np.int8)
 
     def predict(self, x: NDArray) -> Predictions:
         """Run every sample until it leaves.
 
         Args:
             x: (samples, height, width, ...), float in the units that the network was trained
-                on, or in the input's own type.
+                on (quantised by `inputs.quantise`, the same for every runtime), or in the
+                input's own type.
 
         Raises:
             UserError: the shape or the type does not fit.
         """
-        outputs = self.runtime.run(self.quantise(x))
+        outputs = self.runtime.run(quantise(self.runtime.model, x))
         return Predictions(outputs[splice.SCORES], outputs[splice.EXIT].reshape(-1))
 
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as fb
+
 from eexit_tf.tflite import schema
 from eexit_tf.tflite.packing import Block, pack
 

@@ -7,9 +7,11 @@ weights, which computes what TFLM computes, everywhere.
 """
 
 import copy
+import math
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as fb
+
 from eexit_tf.tflite import schema
 
 _CONV_VERSION = 3
@@ -39,39 +41,68 @@ def rewritten(model: fb.ModelT) -> fb.ModelT:
 
 
 class _Rewriter:
-    """Goes through the operators once; keeps, for a tensor, its form of shape (n, 1, 1, c)."""
+    """Goes through the operators once and writes those of the heads on maps of one position.
+
+    Every head written so ends in a `RESHAPE` to what it gave before; those that nothing reads
+    are dropped in the end.
+    """
 
     def __init__(self, model: fb.ModelT) -> None:
         self.model, self.graph = model, model.subgraphs[0]
         self.operators: list[fb.OperatorT] = []
-        self.source: dict[int, int] = {}  # tensor -> one with the same bytes, before a reshape
-        self.mapped: dict[int, int] = {}  # tensor -> its (n, 1, 1, c) form
-        self._zeros: dict[int, int] = {}  # size -> buffer
+        self.source: dict[int, int] = {}  # tensor -> the one that it is a reshaping of
+        self.zeros: dict[int, int] = {}  # size -> buffer
 
     def run(self) -> None:
         for op in self.graph.operators:
             name = schema.op_name(self.model, op)
-            if (
-                name == "FULLY_CONNECTED"
-                and self.graph.tensors[op.inputs[0]].type == fb.TensorType.INT8
-            ):
-                self._dense(op)
-                continue
-            if name == "RESHAPE":
-                before, after = int(op.inputs[0]), int(op.outputs[0])
-                self.source[after] = self.source.get(before, before)
-            self.operators.append(op)
+            x, y = int(op.inputs[0]), int(op.outputs[0])
+            if self.graph.tensors[x].type != fb.TensorType.INT8:
+                self.operators.append(op)
+            elif name == "FULLY_CONNECTED":
+                self._dense(op, x, y)
+            elif name == "SOFTMAX" and self._on_map(x) is not None:
+                self._on_one_position(op, [self._on_map(x)], y)
+            elif name == "MEAN" and self._is_global(op):
+                self._on_one_position(op, [x, int(op.inputs[1])], y)
+                self.operators[-2].builtinOptions = fb.ReducerOptionsT(keepDims=True)
+            else:
+                if name == "RESHAPE":
+                    self.source[y] = self.source.get(x, x)
+                self.operators.append(op)
         self._drop_unused()
 
-    def _dense(self, op: fb.OperatorT) -> None:
-        x, kernel, y = (int(i) for i in (*op.inputs[:2], op.outputs[0]))
+    def _on_map(self, tensor: int) -> int | None:
+        """A tensor of shape (n, 1, 1, c) with the same content as this one of shape (n, c)."""
+        found, shape = self.source.get(tensor), schema.shape(self.graph.tensors[tensor])
+        wanted = (shape[0], 1, 1, shape[-1])
+        if found is None or len(shape) != 2:
+            return None
+        return found if schema.shape(self.graph.tensors[found]) == wanted else None
+
+    def _is_global(self, op: fb.OperatorT) -> bool:
+        axes = schema.constant(self.model, self.graph.tensors[op.inputs[1]])
+        rank = len(self.graph.tensors[op.inputs[0]].shape)
+        given = {int(axis) % rank for axis in axes.reshape(-1)}
+        return rank == 4 and given == {1, 2} and not op.builtinOptions.keepDims
+
+    def _on_one_position(self, op: fb.OperatorT, inputs: list[int], y: int) -> None:
+        """The same operator, giving (n, 1, 1, c) instead of (n, c)."""
+        batch, channels = schema.shape(self.graph.tensors[y])
+        out = self._like(y, (batch, 1, 1, channels))
+        op = copy.copy(op)
+        op.inputs, op.outputs = np.array(inputs, np.int32), np.array([out], np.int32)
+        self.operators.append(op)
+        self._reshape(out, y)
+
+    def _dense(self, op: fb.OperatorT, x: int, y: int) -> None:
+        kernel = int(op.inputs[1])
         units, reads = schema.shape(self.graph.tensors[kernel])
-        batch = int(np.prod(schema.shape(self.graph.tensors[x]))) // reads
-        flat = self.mapped.get(x)
-        if flat is None or schema.shape(self.graph.tensors[flat]) != (batch, 1, 1, reads):
-            flat = self._like(x, (batch, 1, 1, reads))
-            self._reshape(self.source.get(x, x), flat)
-            self.mapped[x] = flat
+        batch = math.prod(schema.shape(self.graph.tensors[x])) // reads
+        flat = self.source.get(x, x)
+        if schema.shape(self.graph.tensors[flat]) != (batch, 1, 1, reads):
+            flat, before = self._like(x, (batch, 1, 1, reads)), flat
+            self._reshape(before, flat)
         wide = self._like(kernel, (units, 1, 1, reads))
         out = self._like(y, (batch, 1, 1, units))
         bias = [int(i) for i in op.inputs[2:] if i >= 0] or [self._no_bias(x, kernel, units)]
@@ -83,7 +114,6 @@ class _Rewriter:
         )
         self._add(fb.BuiltinOperator.CONV_2D, _CONV_VERSION, [flat, wide, bias[0]], out, options)
         self._reshape(out, y)
-        self.mapped[y], self.source[y] = out, out
 
     def _like(self, index: int, shape: tuple[int, ...]) -> int:
         tensor = copy.copy(self.graph.tensors[index])
@@ -95,8 +125,8 @@ class _Rewriter:
         """Zeros: LiteRT's int8 convolution insists on a bias."""
         scale = schema.quantization(self.graph.tensors[x])[0]
         scales = (scale * self.graph.tensors[kernel].quantization.scale).astype(np.float32)
-        if units not in self._zeros:
-            self._zeros[units] = len(self.model.buffers)
+        if units not in self.zeros:
+            self.zeros[units] = len(self.model.buffers)
             self.model.buffers.append(fb.BufferT(np.zeros(4 * units, np.uint8)))
         quantization = fb.QuantizationParametersT(
             scale=scales, zeroPoint=np.zeros(len(scales), np.int64)
@@ -105,7 +135,7 @@ class _Rewriter:
             fb.TensorT(
                 shape=np.array([units], np.int32),
                 type=fb.TensorType.INT32,
-                buffer=self._zeros[units],
+                buffer=self.zeros[units],
                 name="no_bias",
                 quantization=quantization,
                 hasRank=True,
@@ -114,10 +144,11 @@ class _Rewriter:
         return len(self.graph.tensors) - 1
 
     def _reshape(self, before: int, after: int) -> None:
-        """The new shape goes into the options: that is where TFLM and LiteRT look last."""
+        """Without a second input, both runtimes take the new shape from the options."""
         shape = self.graph.tensors[after].shape
         options = fb.ReshapeOptionsT(newShape=np.array(shape, np.int32))
         self._add(fb.BuiltinOperator.RESHAPE, 1, [before], after, options)
+        self.source[after] = self.source.get(before, before)
 
     def _add(
         self, builtin: int, version: int, inputs: list[int], output: int, options: object

@@ -13,11 +13,11 @@ from typing import Protocol
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as fb
-from eexit_tf.tflite import schema
 from numpy.typing import NDArray
 
 from eexit_tf.errors import UserError
 from eexit_tf.stderr import captured_stderr
+from eexit_tf.tflite import schema
 
 
 class Runtime(Protocol):
@@ -33,7 +33,8 @@ class Runtime(Protocol):
             x: (samples, height, width, ...) in the type of the network's input.
 
         Returns:
-            each output by name, (samples, ...).
+            each output by name, (samples, ...), without dimensions of 1 in front: a score
+            vector is (samples, classes) also where the network has it as (1, 1, 1, classes).
         """
         ...
 
@@ -155,12 +156,14 @@ def check_input(model: fb.ModelT, x: NDArray) -> NDArray:
 
 
 def _stack(model: fb.ModelT, results: dict[str, list[NDArray]]) -> dict[str, NDArray]:
-    """(samples, ...) arrays; the batch dimension of one is dropped."""
+    """(samples, ...) arrays, see `Runtime.run`."""
     main, outputs = model.subgraphs[0], schema.outputs_by_name(model)
     stacked = {}
     for name, values in results.items():
         tensor = main.tensors[outputs[name]]
         shape = schema.shape(tensor)[1:]
+        while len(shape) > 1 and shape[0] == 1:
+            shape = shape[1:]
         stacked[name] = np.array(values, schema.dtype(tensor)).reshape(len(values), *shape)
     return stacked
 

@@ -11,10 +11,10 @@ from types import MappingProxyType
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as fb
-from eexit_tf.tflite import checks
 from numpy.typing import NDArray
 
 from eexit_tf.errors import UserError
+from eexit_tf.tflite import checks
 
 IDENTIFIER = b"TFL3"
 
@@ -52,7 +52,7 @@ def read(content: bytes) -> fb.ModelT:
 
 def write(model: fb.ModelT) -> bytes:
     """The file's bytes; equal models give equal bytes. Buffers start at multiples of 16 bytes."""
-    builder = flatbuffers.Builder(1024)
+    builder = _ThriftyBuilder(1024)
     plain, model.buffers = model.buffers, [_AlignedBuffer(b.data) for b in model.buffers]
     try:
         builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
@@ -125,6 +125,28 @@ def metadata(model: fb.ModelT, name: str) -> bytes | None:
     return None
 
 
+class _ThriftyBuilder(flatbuffers.Builder):
+    """Writes equal names, shapes, scales and index lists once."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self._written: dict[tuple[str, bytes], int] = {}
+
+    def CreateNumpyVector(self, x: NDArray) -> int:  # noqa: N802 - flatbuffers' name
+        key = (x.dtype.str, x.tobytes())
+        if key not in self._written:
+            self._written[key] = super().CreateNumpyVector(x)
+        return self._written[key]
+
+    def CreateString(  # noqa: N802 - flatbuffers' name
+        self, s: str | bytes, encoding: str = "utf-8", errors: str = "strict"
+    ) -> int:
+        key = ("name", s if isinstance(s, bytes) else s.encode(encoding, errors))
+        if key not in self._written:
+            self._written[key] = super().CreateString(s, encoding, errors)
+        return self._written[key]
+
+
 class _AlignedBuffer(fb.BufferT):
     """A buffer at a multiple of 16 bytes, as the schema demands and the object API forgets."""
 
@@ -151,7 +173,7 @@ def _by_name(model: fb.ModelT, side: str) -> dict[str, int]:
 
 def _refuse_impossible_counts(table: fb.Model, size: int) -> None:
     """A damaged length must not make the reader walk (or copy) the same bytes for hours."""
-    left = size // 4
+    left = size
 
     def spend(count: int) -> int:
         nonlocal left

@@ -6,18 +6,19 @@ so on, nested. Every operator is one that LiteRT and stock TFLM have. In an int8
 this is int8.
 """
 
+import copy
 import json
 from collections.abc import Sequence
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as fb
+
+from eexit_tf.errors import UserError
 from eexit_tf.tflite import schema
 from eexit_tf.tflite.builder import Builder, Graph
 from eexit_tf.tflite.plan import add_plan
 from eexit_tf.tflite.rewrite import rewritten
-from eexit_tf.tflite.stages import Stage, Stages, cut
-
-from eexit_tf.errors import UserError
+from eexit_tf.tflite.stages import Stage, Stages, cut, resolve
 from eexit_tf.vocabulary import LEVELS
 
 METADATA = "eexit_tf"
@@ -47,11 +48,12 @@ def splice(
         UserError: the file, the names or the thresholds do not fit.
     """
     model = rewritten(schema.read(multi))
-    stages = cut(model, exits)
-    _check_scores(model, stages)
+    _check_scores(model, exits)
+    stages = cut(_with_bare_scores(model, exits), exits)
     check_thresholds(thresholds, len(stages.stages))
     builder = Builder(model)
-    _stage_graph(builder, stages, 0, thresholds, list(model.subgraphs[0].inputs))
+    main = _stage_graph(builder, stages, 0, thresholds, list(model.subgraphs[0].inputs))
+    _flatten_scores(main)
     builder.metadata(METADATA, json.dumps({"schema": 1, "exits": list(exits)}).encode())
     spliced = builder.finish((SCORES, EXIT))
     if memory_plan:
@@ -142,34 +144,64 @@ def _thresholds(model: fb.ModelT) -> list[fb.TensorT]:
     return [found[name] for name in names]
 
 
-def _check_scores(model: fb.ModelT, stages: Stages) -> None:
+def _check_scores(model: fb.ModelT, exits: Sequence[str]) -> None:
     """All exits must speak alike: softmax scores of the same classes in the same type."""
     main = model.subgraphs[0]
-    first = main.tensors[stages.stages[0].scores]
-    last_op = {int(i): op for op in main.operators for i in op.outputs}
-    for stage in stages.stages:
-        tensor = main.tensors[stage.scores]
-        op = last_op.get(stage.scores)
+    first = main.tensors[resolve(model, exits[0])] if exits else None
+    for name in exits:
+        tensor = main.tensors[resolve(model, name)]
         if tensor.type not in (fb.TensorType.INT8, fb.TensorType.FLOAT32):
-            raise UserError(
-                f"output {stage.exit} is {schema.dtype(tensor)}, expected int8 or float32"
-            )
+            raise UserError(f"output {name} is {schema.dtype(tensor)}, expected int8 or float32")
+        op = _producer(main, _bare(model, resolve(model, name)))
         if op is None or schema.op_name(model, op) != "SOFTMAX":
             made_by = "an input" if op is None else schema.op_name(model, op)
             raise UserError(
-                f"output {stage.exit} comes from {made_by}, expected SOFTMAX: give every exit "
-                "a softmax before converting"
+                f"output {name} comes from {made_by}, expected SOFTMAX: give every exit a "
+                "softmax before converting"
             )
         if schema.shape(tensor) != schema.shape(first) or tensor.type != first.type:
             raise UserError(
-                f"the exits differ: {stages.stages[0].exit} is {schema.dtype(first)} "
-                f"{schema.shape(first)}, {stage.exit} is {schema.dtype(tensor)} "
-                f"{schema.shape(tensor)}"
+                f"the exits differ: {exits[0]} is {schema.dtype(first)} {schema.shape(first)}, "
+                f"{name} is {schema.dtype(tensor)} {schema.shape(tensor)}"
             )
-        if len(schema.shape(tensor)) != 2 or schema.shape(tensor)[0] != 1:
+        if schema.shape(tensor)[:-1] not in ((1,), (1, 1, 1)):
             raise UserError(
-                f"output {stage.exit} is of shape {schema.shape(tensor)}, expected (1, classes)"
+                f"output {name} is of shape {schema.shape(tensor)}, expected (1, classes)"
             )
+
+
+def _producer(graph: fb.SubGraphT, tensor: int) -> fb.OperatorT | None:
+    return next((op for op in graph.operators if tensor in op.outputs), None)
+
+
+def _bare(model: fb.ModelT, tensor: int) -> int:
+    """The tensor of shape (1, 1, 1, classes) that this one is a reshaping of, or itself."""
+    op = _producer(model.subgraphs[0], tensor)
+    if op is None or schema.op_name(model, op) != "RESHAPE":
+        return tensor
+    before = int(op.inputs[0])
+    shape = schema.shape(model.subgraphs[0].tensors[before])
+    return before if len(shape) == 4 and shape[:3] == (1, 1, 1) else tensor
+
+
+def _with_bare_scores(model: fb.ModelT, exits: Sequence[str]) -> fb.ModelT:
+    """The model with outputs before their last reshape, if every exit has one.
+
+    One `RESHAPE` at the end of the main graph then does for all exits.
+    """
+    bare = {resolve(model, name): _bare(model, resolve(model, name)) for name in exits}
+    tensors = model.subgraphs[0].tensors
+    if any(len(tensors[before].shape) != 4 for before in bare.values()):
+        return model
+    model = copy.copy(model)
+    main = copy.copy(model.subgraphs[0])
+    named = {name: bare.get(i, i) for name, i in schema.outputs_by_name(model).items()}
+    main.outputs = np.array(list(named.values()), np.int32)
+    inputs = [fb.TensorMapT(name, i) for name, i in schema.inputs_by_name(model).items()]
+    outputs = [fb.TensorMapT(name, i) for name, i in named.items()]
+    model.signatureDefs = [fb.SignatureDefT(inputs, outputs, "serving_default", 0)]
+    model.subgraphs = [main]
+    return model
 
 
 def _threshold_value(kind: int, level: int) -> np.ndarray:
@@ -181,49 +213,59 @@ def _threshold_value(kind: int, level: int) -> np.ndarray:
 
 def _stage_graph(
     builder: Builder, stages: Stages, k: int, thresholds: Sequence[int], inputs: list[int]
-) -> int:
-    """Build the graph that runs stage k and everything behind it; its number is returned."""
+) -> Graph:
+    """Build the graph that runs stage k and everything behind it."""
     stage = stages.stages[k]
     graph = builder.graph(f"stage_{k}" if k else "main", inputs)
     for position in stage.operators:
         graph.copy_operator(position)
     if k == len(stages.stages) - 1:
         graph.outputs = [graph.tensor(stage.scores), _exit_index(graph, k)]
-        return graph.number
+        return graph
     later = stages.stages[k + 1]
     passed = [stage.scores, *(i for i in later.receives if i != stage.scores)]
     decided = _decision(graph, stage, k, thresholds[k])
     then = builder.graph(f"exit_{k}", passed)
     then.outputs = [then.tensor(stage.scores), _exit_index(then, k)]
     otherwise = _stage_graph(builder, stages, k + 1, thresholds, passed)
-    like = builder.source.tensors[stage.scores]
     graph.outputs = [
-        graph.like(like, SCORES if k == 0 else f"{SCORES}_{k}"),
-        graph.new(EXIT if k == 0 else f"{EXIT}_{k}", fb.TensorType.INT32, (1,)),
+        graph.like(builder.source.tensors[stage.scores], SCORES),
+        graph.new(EXIT, fb.TensorType.INT32, (1,)),
     ]
     graph.add(
         fb.BuiltinOperator.IF,
         [decided, *(graph.tensor(i) for i in passed)],
         graph.outputs,
-        fb.IfOptionsT(then.number, otherwise),
+        fb.IfOptionsT(then.number, otherwise.number),
     )
-    return graph.number
+    return graph
+
+
+def _flatten_scores(main: Graph) -> None:
+    """Make the main graph's scores (1, classes)."""
+    scores = main.tensors[main.outputs[0]]
+    shape = (1, schema.shape(scores)[-1])
+    if schema.shape(scores) != shape:
+        flat = main.like(scores, SCORES, shape)
+        options = fb.ReshapeOptionsT(newShape=np.array(shape, np.int32))
+        main.add(fb.BuiltinOperator.RESHAPE, main.outputs[:1], [flat], options)
+        main.outputs[0] = flat
 
 
 def _exit_index(graph: Graph, k: int) -> int:
-    name = EXIT if graph.number == 0 else f"{EXIT}_is_{k}"
-    return graph.constant(name, fb.TensorType.INT32, np.array([k], "<i4"))
+    return graph.constant(EXIT, fb.TensorType.INT32, np.array([k], "<i4"))
 
 
 def _decision(graph: Graph, stage: Stage, k: int, threshold: int) -> int:
     """The bool tensor that says whether to leave."""
     scores = graph.source.tensors[stage.scores]
-    largest = graph.like(scores, f"confidence_{k}", (1,))
-    axis = graph.constant(f"classes_axis_{k}", fb.TensorType.INT32, np.array([1], "<i4"))
+    largest = graph.like(scores, "confidence", (1,))
+    axes = np.arange(1, len(schema.shape(scores)), dtype="<i4")
+    axis = graph.constant("axes", fb.TensorType.INT32, axes)
     limit = graph.constant(
         f"{_THRESHOLD}{k}", scores.type, _threshold_value(scores.type, threshold), like=scores
     )
-    decided = graph.new(f"leave_{k}", fb.TensorType.BOOL, (1,))
+    decided = graph.new("leave", fb.TensorType.BOOL, (1,))
     graph.add(
         fb.BuiltinOperator.REDUCE_MAX,
         [graph.tensor(stage.scores), axis],

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ai_edge_litert import schema_py_generated as fb
-from eexit_tf.tflite import schema
 
 from eexit_tf.costs import decision_macs
 from eexit_tf.errors import UserError
+from eexit_tf.tflite import schema
 
 
 class Lineage:
