@@ -1,0 +1,38 @@
+"""The device: quantise, compile into one self-exiting `.tflite`, run and measure it."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from eexit_tf.tflite.compiler import compile
+    from eexit_tf.tflite.evaluation import Evaluation, evaluate
+    from eexit_tf.tflite.interpreter import EarlyExitInterpreter
+    from eexit_tf.tflite.model import CompiledModel, MultiExit
+    from eexit_tf.tflite.quantization import quantize
+
+__all__ = [
+    "CompiledModel",
+    "EarlyExitInterpreter",
+    "Evaluation",
+    "MultiExit",
+    "compile",
+    "evaluate",
+    "quantize",
+]
+
+_HOMES = {
+    "CompiledModel": "model",
+    "EarlyExitInterpreter": "interpreter",
+    "Evaluation": "evaluation",
+    "MultiExit": "model",
+    "compile": "compiler",
+    "evaluate": "evaluation",
+    "quantize": "quantization",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when asked for: running a file must not import TensorFlow.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

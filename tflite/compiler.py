@@ -1,0 +1,94 @@
+"""The last step: choose exits and thresholds on the int8 network's own outputs, then splice."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from eexit_tf.data import Samples
+from eexit_tf.errors import UserError
+from eexit_tf.outputs import ExitOutputs
+from eexit_tf.policies import Policy, PolicyScore, search_policies
+from eexit_tf.tflite import schema
+from eexit_tf.tflite.costs import exit_costs
+from eexit_tf.tflite.describe import describe
+from eexit_tf.tflite.inputs import quantise
+from eexit_tf.tflite.interpreter import int8_threshold
+from eexit_tf.tflite.model import CompiledModel, MultiExit
+from eexit_tf.tflite.rewrite import dense_as_convolution
+from eexit_tf.tflite.runtimes import LiteRT
+from eexit_tf.tflite.splice import splice
+from eexit_tf.vocabulary import LEVELS, Bounds, Exit, OperatingPoint
+
+TOLERANCE = 0.001
+"""Accuracy that the policy search may miss; nothing at all with fewer than 1,000 samples."""
+
+
+def compile(
+    multi: MultiExit,
+    point: OperatingPoint,
+    *,
+    calibrate_on: Samples | None = None,
+    bounds: Bounds | None = None,
+    class_names: Sequence[str] | None = None,
+    divisor: float = 1.0,
+) -> CompiledModel:
+    """Make one `.tflite` that leaves early by itself.
+
+    Quantising moves samples to other exits, so the policy is searched again on what the int8
+    network itself says of `calibrate_on`, over the point's exits and every subset of them: the
+    most accurate one that costs no more than the point on average. Accuracy and mean MACs are
+    then exactly what the file does on that data, in both runtimes.
+
+    Args:
+        multi: the int8 network, from `quantize`.
+        point: which exits to use, and the mean MACs that must not be exceeded.
+        calibrate_on: validation samples; without them the point's own thresholds are kept, and
+            accuracy and mean MACs stay unknown.
+        bounds: further bounds to keep.
+        class_names: in the order of the scores; numbers if not given.
+        divisor: what raw input values were divided by, for the card.
+
+    Raises:
+        UserError: the network lacks an exit of the point, or no policy keeps the bounds.
+    """
+    exits = [use.exit for use in point.exits]
+    missing = [exit_.name for exit_ in exits if exit_ not in multi.exits]
+    if missing:
+        having = ", ".join(exit_.name for exit_ in multi.exits)
+        raise UserError(f"the network has no exit {missing[0]}; it has {having}")
+    score: PolicyScore | None = None
+    if calibrate_on is None:
+        thresholds = [int8_threshold(use.threshold) for use in point.exits]
+    else:
+        policy, score = _calibrate(multi, exits, Samples(*calibrate_on), point.mean_macs, bounds)
+        exits = [exits[index] for index in policy.exits]
+        thresholds = [level - LEVELS // 2 for level in policy.thresholds]
+    return describe(
+        splice(multi.content, [exit_.name for exit_ in exits], thresholds),
+        class_names=class_names,
+        divisor=divisor,
+        score=score,
+        quantization=multi.quantization,
+    )
+
+
+def _calibrate(
+    multi: MultiExit,
+    exits: Sequence[Exit],
+    samples: Samples,
+    mean_macs: float,
+    bounds: Bounds | None,
+) -> tuple[Policy, PolicyScore]:
+    """The most accurate policy at no more than these mean MACs; the cheapest of equals."""
+    bounds = bounds or Bounds()
+    limit = min(mean_macs, bounds.max_mean_macs or mean_macs)
+    content = dense_as_convolution(multi.content)  # as it will run, to the last bit
+    model = schema.read(content)
+    names = [exit_.name for exit_ in exits]
+    said = LiteRT(content).run(quantise(model, samples.x))
+    scores = {Exit.parse(name): values for name, values in said.items()}
+    outputs = ExitOutputs.from_int8([scores[exit_] for exit_ in exits], samples.y)
+    costs = exit_costs(model, names)
+    found = search_policies(outputs, costs, replace(bounds, max_mean_macs=limit), TOLERANCE).found
+    if not found:
+        raise UserError(f"no policy on the int8 network keeps {bounds} at {limit:,.0f} mean MACs")
+    return found[-1]

@@ -1,0 +1,148 @@
+"""Measuring a self-exiting file on labelled data, in LiteRT or TFLM."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eexit_tf.data import Samples
+from eexit_tf.errors import UserError
+from eexit_tf.reporter import SILENT, Reporter
+from eexit_tf.tflite import schema
+from eexit_tf.tflite.inputs import quantise
+from eexit_tf.tflite.interpreter import EarlyExitInterpreter, read_file
+from eexit_tf.tflite.model import CompiledModel
+from eexit_tf.tflite.splice import splice
+from eexit_tf.tflite.stages import cut
+from eexit_tf.tflite.unsplice import unsplice
+
+CHUNK = 50
+"""Samples between two reports of progress."""
+
+
+@dataclass(frozen=True)
+class ExitEvaluation:
+    """What left at one exit.
+
+    Attributes:
+        share: part of the samples, 0 to 1.
+        accuracy: among those that left here; unknown if none did.
+        macs: what each of them cost.
+    """
+
+    share: float
+    accuracy: float | None
+    macs: int
+
+
+@dataclass(frozen=True)
+class StaticEvaluation:
+    """The last exit alone, always taken, on the same samples."""
+
+    accuracy: float
+    macs: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a self-exiting network does on some samples.
+
+    Attributes:
+        accuracy: part answered right, 0 to 1.
+        mean_macs: multiply-accumulates a sample, executed heads and decisions included.
+        samples: how many there were.
+        exits: in the order of execution.
+        runtime: `litert` or `tflm`.
+        static: the same network without early exits.
+    """
+
+    accuracy: float
+    mean_macs: float
+    samples: int
+    exits: tuple[ExitEvaluation, ...]
+    runtime: str
+    static: StaticEvaluation
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        shares = ", ".join(f"{exit_.share:.1%}" for exit_ in self.exits)
+        return (
+            f"{self.accuracy:.2%} at {self.mean_macs:,.0f} mean MACs on {self.samples} samples in "
+            f"{self.runtime} (leaving at the exits: {shares}); last exit alone "
+            f"{self.static.accuracy:.2%} at {self.static.macs:,}"
+        )
+
+
+def evaluate(
+    model: CompiledModel | Path | str,
+    samples: Samples,
+    *,
+    runtime: str = "litert",
+    reporter: Reporter = SILENT,
+) -> Evaluation:
+    """Run a self-exiting network on labelled samples.
+
+    Args:
+        model: what `compile` made, or the path of its file.
+        samples: inputs in the units that the network was trained on, and labels.
+        runtime: `litert` (reference kernels) or `tflm`; both give the same results.
+
+    Raises:
+        UserError: not such a file, or samples that do not fit it.
+    """
+    content = model.content if isinstance(model, CompiledModel) else read_file(model)
+    samples = Samples(*samples)
+    interpreter = EarlyExitInterpreter(content, runtime)
+    last = len(interpreter.exits) - 1
+    static_content = unsplice(content)
+    parsed = schema.read(static_content)
+    leave_macs = cut(parsed, interpreter.exits).leave_macs
+    classes = schema.shape(parsed.subgraphs[0].tensors[parsed.subgraphs[0].outputs[0]])[-1]
+    if samples.y.max() >= classes:
+        raise UserError(
+            f"the data has labels up to {samples.y.max()}, the network only {classes} classes"
+        )
+
+    inputs = quantise(parsed, samples.x)
+    taken, answered = np.empty(len(inputs), np.int32), np.empty(len(inputs), np.int64)
+    for part in _chunks(len(inputs), f"{runtime}, leaving early", reporter):
+        said = interpreter.predict(inputs[part])
+        taken[part], answered[part] = said.exits, said.classes
+    right = answered == samples.y
+
+    # Samples that went all the way have already been to the last exit.
+    static_right = right.copy()
+    static = EarlyExitInterpreter(splice(static_content, interpreter.exits[last:], [-128]), runtime)
+    early = np.flatnonzero(taken < last)
+    for part in _chunks(len(early), f"{runtime}, last exit alone", reporter):
+        said = static.predict(inputs[early[part]])
+        static_right[early[part]] = said.classes == samples.y[early[part]]
+
+    leaves = [int((taken == k).sum()) for k in range(last + 1)]
+    return Evaluation(
+        accuracy=float(right.mean()),
+        mean_macs=sum(n * macs for n, macs in zip(leaves, leave_macs, strict=True)) / len(inputs),
+        samples=len(inputs),
+        exits=tuple(
+            ExitEvaluation(
+                share=leaves[k] / len(inputs),
+                accuracy=float(right[taken == k].mean()) if leaves[k] else None,
+                macs=leave_macs[k],
+            )
+            for k in range(last + 1)
+        ),
+        runtime=runtime,
+        static=StaticEvaluation(
+            float(static_right.mean()), cut(parsed, interpreter.exits[last:]).leave_macs[0]
+        ),
+    )
+
+
+def _chunks(count: int, what: str, reporter: Reporter) -> Iterator[slice]:
+    for start in range(0, count, CHUNK):
+        yield slice(start, start + CHUNK)
+        reporter.step(min(start + CHUNK, count), count, what)
