@@ -23,18 +23,20 @@ def keras_network(
     rng = np.random.default_rng(seed)
     layers = tf_keras.layers
     tf_keras.utils.set_random_seed(seed)
+    positive = tf_keras.initializers.RandomUniform(0, 0.3, seed=seed)
+    alive = {"activation": "relu", "bias_initializer": positive}
     inputs = layers.Input((size, size, int(rng.integers(1, 4))), batch_size=1, name="image")
-    x = layers.Conv2D(4, 3, padding="same", activation="relu")(inputs)
+    x = layers.Conv2D(4, 3, padding="same", **alive)(inputs)
     features, outputs, hidden = [x], [], None
     for index in range(exits):
         width = int(rng.choice([4, 8]))
         kind = rng.choice(["residual", "depthwise", "long skip"])
         if kind == "depthwise":
-            x = layers.DepthwiseConv2D(3, padding="same", activation="relu")(x)
-            x = layers.Conv2D(width, 1, activation="relu")(x)
+            x = layers.DepthwiseConv2D(3, padding="same", **alive)(x)
+            x = layers.Conv2D(width, 1, **alive)(x)
         else:
             behind = features[int(rng.integers(len(features)))] if kind == "long skip" else x
-            y = layers.Conv2D(width, 3, padding="same", activation="relu")(x)
+            y = layers.Conv2D(width, 3, padding="same", **alive)(x)
             y = layers.Conv2D(width, 3, padding="same")(y)
             side = layers.Conv2D(width, 1)(behind)
             x = layers.ReLU()(layers.Add()([y, side]))
@@ -48,7 +50,7 @@ def keras_network(
             z = layers.Flatten()(layers.AveragePooling2D(2)(x))
         if share_head and hidden is not None:
             z = layers.Concatenate()([z, hidden])  # a head on an earlier head's features
-        hidden = layers.Dense(6, activation="relu")(z)
+        hidden = layers.Dense(6, **alive)(z)
         scores = layers.Dense(
             classes,
             activation="softmax",

@@ -59,14 +59,13 @@ def graph_macs(model: fb.ModelT, operators: Iterable[int]) -> int:
 def graph_params(model: fb.ModelT, operators: Iterable[int]) -> int:
     """Weights and biases that these operators of the main graph use, each counted once."""
     main = model.subgraphs[0]
-    found = {}
+    found: dict[int, int] = {}
     for i in operators:
         op = main.operators[i]
         for position in _PARAMETERS.get(schema.op_name(model, op), ()):
-            if position < len(op.inputs) and op.inputs[position] >= 0:
-                tensor = main.tensors[op.inputs[position]]
-                if schema.is_constant(model, tensor):
-                    found[tensor.buffer] = prod(schema.shape(tensor))
+            index = int(op.inputs[position]) if position < len(op.inputs) else -1
+            if index >= 0 and schema.is_constant(model, main.tensors[index]):
+                found[index] = prod(schema.shape(main.tensors[index]))
     return sum(found.values())
 
 

@@ -1,0 +1,218 @@
+"""Reading files: sound ones come back the same, unsound ones are refused in words."""
+
+import random
+
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as fb
+from networks import int8_inputs, multi_exit
+
+from eexit_tf.errors import UserError
+from eexit_tf.tflite import costs, schema, splice
+from eexit_tf.tflite.rewrite import dense_as_convolution
+from eexit_tf.tflite.runtimes import LiteRT, Tflm
+from eexit_tf.tflite.stages import cut, resolve
+
+
+@pytest.fixture(scope="module")
+def multi() -> bytes:
+    return multi_exit(3, 3)
+
+
+@pytest.fixture(scope="module")
+def spliced(multi: bytes) -> bytes:
+    return splice.splice(multi, costs.order_by_cost(schema.read(multi)), [20, 20, 0])
+
+
+def test_writing_is_deterministic_and_stable(multi: bytes) -> None:
+    written = schema.write(schema.read(multi))
+    assert schema.write(schema.read(multi)) == written
+    assert schema.write(schema.read(written)) == written
+
+
+def test_written_buffers_are_aligned_to_sixteen_bytes(spliced: bytes) -> None:
+    table = fb.Model.GetRootAs(spliced, 0)
+    for index in range(table.BuffersLength()):
+        buffer = table.Buffers(index)
+        if buffer.DataLength():
+            assert buffer._tab.Vector(buffer._tab.Offset(4)) % 16 == 0
+
+
+def test_outputs_are_found_by_name(multi: bytes) -> None:
+    model = schema.read(multi)
+    names = schema.outputs_by_name(model)
+    assert sorted(names) == sorted(costs.order_by_cost(model))
+    assert all(name.startswith("block") and "__" in name for name in names)
+    assert set(names.values()) == {int(index) for index in model.subgraphs[0].outputs}
+    with pytest.raises(UserError, match="no output 'nowhere'"):
+        resolve(model, "nowhere")
+
+
+def test_a_file_without_signature_gives_tensor_names(multi: bytes) -> None:
+    model = schema.read(multi)
+    model.signatureDefs = []
+    again = schema.read(schema.write(model))
+    assert len(schema.outputs_by_name(again)) == 3
+
+
+def test_macs_of_mlperf_tiny_resnet8_by_hand() -> None:
+    """A stem and three stacks; see the table in `eexit_tf.costs`."""
+    stem = 32 * 32 * 16 * 9 * 3
+    first = 2 * 32 * 32 * 16 * 9 * 16 + 32 * 32 * 16
+    second = 16 * 16 * 32 * 9 * (16 + 32) + 16 * 16 * 32 * 16 + 16 * 16 * 32
+    third = 8 * 8 * 64 * 9 * (32 + 64) + 8 * 8 * 64 * 32 + 8 * 8 * 64
+    head = 8 * 8 * 64 + 64 * 10 + 10
+    model = schema.read(_resnet8())
+    stages = cut(model, list(schema.outputs_by_name(model)))
+    assert stages.leave_macs == (stem + first + second + third + head,)
+    assert stages.params == 77_706
+
+
+def _resnet8() -> bytes:
+    """The architecture of MLPerf Tiny's image classifier, with random weights."""
+    import tf_keras
+    from networks import convert
+
+    layers = tf_keras.layers
+    x = inputs = layers.Input((32, 32, 3), batch_size=1)
+    x = layers.Conv2D(16, 3, padding="same", activation="relu")(x)
+    for filters, stride in ((16, 1), (32, 2), (64, 2)):
+        y = layers.Conv2D(filters, 3, stride, padding="same", activation="relu")(x)
+        y = layers.Conv2D(filters, 3, padding="same")(y)
+        if stride > 1:
+            x = layers.Conv2D(filters, 1, stride)(x)
+        x = layers.ReLU()(layers.Add()([x, y]))
+    x = layers.Flatten()(layers.AveragePooling2D(8)(x))
+    head = layers.Dense(10, activation="softmax", bias_initializer="ones", name="pool__dense")
+    return convert(tf_keras.Model(inputs, head(x)))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_exit_costs_agree_with_exact_stages(seed: int) -> None:
+    model = schema.read(multi_exit(seed, 5))
+    order = costs.order_by_cost(model)
+    exits = costs.exit_costs(model, order)
+    for chosen in ([0, 1, 2, 3, 4], [0, 2], [1, 3], [3], [0, 4], [1], [0, 1]):
+        stages = cut(model, [order[i] for i in chosen])
+        assert exits.leave_macs(chosen) == stages.leave_macs
+
+
+def test_dense_as_convolution_is_what_tflm_computes(multi: bytes) -> None:
+    x = int8_inputs((8, 8, 3), 200)
+    x = x[..., : schema.shape(schema.read(multi).subgraphs[0].tensors[0])[-1]]
+    rewritten = dense_as_convolution(multi)
+    expected = Tflm(multi).run(x)
+    for found in (Tflm(rewritten).run(x), LiteRT(rewritten).run(x)):
+        for name, scores in expected.items():
+            np.testing.assert_array_equal(found[name], scores)
+    assert dense_as_convolution(rewritten) == rewritten
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "not a .tflite file"),
+        (b"\x00" * 64, "not a .tflite file"),
+        (b"\x1c\x00\x00\x00TFL3", "at least 16 bytes"),
+        (b"\xff\xff\xff\xffTFL3" + b"\xff" * 64, "not a readable"),
+    ],
+)
+def test_what_is_no_tflite_file_is_refused(content: bytes, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        schema.read(content)
+
+
+def _enlarge(tensor: fb.TensorT) -> None:
+    tensor.shape = np.array(tensor.shape) + [0, 1, 0, 0]
+    tensor.shape = tensor.shape.astype(np.int32)
+
+
+def _break(change: str) -> bytes:
+    model = schema.read(multi_exit(3, 3))
+    main = model.subgraphs[0]
+    convolution = next(op for op in main.operators if schema.op_name(model, op) == "CONV_2D")
+    if change == "operator order":
+        main.operators.reverse()
+    elif change == "tensor index":
+        convolution.inputs = np.array([10_000, *convolution.inputs[1:]], np.int32)
+    elif change == "buffer index":
+        main.tensors[0].buffer = 10_000
+    elif change == "kernel shape":
+        _enlarge(main.tensors[convolution.inputs[1]])
+    elif change == "output shape":
+        _enlarge(main.tensors[convolution.outputs[0]])
+    elif change == "dynamic shape":
+        main.tensors[0].shape = np.array([-1, 8, 8, 3], np.int32)
+    elif change == "stride":
+        convolution.builtinOptions.strideW = 0
+    elif change == "scale":
+        main.tensors[0].quantization.scale = np.array([np.nan], np.float32)
+    elif change == "operator code":
+        model.operatorCodes[0].builtinCode = 33  # a custom or unknown operator
+        model.operatorCodes[0].deprecatedBuiltinCode = 33
+    elif change == "no outputs":
+        main.outputs = np.zeros(0, np.int32)
+        model.signatureDefs = []
+    return schema.write(model)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("operator order", "before anything has written it"),
+        ("tensor index", "10000, but there are"),
+        ("buffer index", "buffer 10000 does not exist"),
+        ("kernel shape", "needs"),
+        ("output shape", "the output should be"),
+        ("dynamic shape", "not a static one"),
+        ("stride", "out of range"),
+        ("scale", "not a positive number"),
+        ("operator code", "not supported"),
+        ("no outputs", "no inputs or no outputs"),
+    ],
+)
+def test_what_native_code_would_take_on_trust_is_refused(change: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        schema.read(_break(change))
+
+
+def _mutations(content: bytes, count: int) -> list[bytes]:
+    chance, found = random.Random(1), []
+    for number in range(count):
+        damaged = bytearray(content)
+        kind = number % 4
+        if kind == 0:
+            del damaged[chance.randrange(len(damaged)) :]
+        elif kind == 1:
+            for _ in range(chance.randint(1, 4)):
+                damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
+        elif kind == 2:
+            start = chance.randrange(len(damaged) - 8)
+            damaged[start : start + 4] = chance.choice(
+                [b"\xff\xff\xff\xff", b"\x00\x00\x00\x00", b"\xff\xff\xff\x7f", b"\x00\x00\x00\x80"]
+            )
+        else:
+            a, b = (4 * chance.randrange(len(damaged) // 4) for _ in range(2))
+            damaged[a : a + 4], damaged[b : b + 4] = damaged[b : b + 4], damaged[a : a + 4]
+        found.append(bytes(damaged))
+    return found
+
+
+@pytest.mark.parametrize("which", ["multi", "spliced"])
+def test_damaged_files_work_or_are_refused(
+    which: str, request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What passes the checks must run: a crash of native code would end this test's process."""
+    content = request.getfixturevalue(which)
+    refused = 0
+    for damaged in _mutations(content, 400):
+        try:
+            model = schema.read(damaged)
+            shape = schema.shape(model.subgraphs[0].tensors[model.subgraphs[0].inputs[0]])
+            x = int8_inputs(shape[1:], 1)
+            LiteRT(damaged).run(x)
+            Tflm(damaged).run(x)
+        except UserError as error:
+            refused += 1
+            assert str(error)
+    assert 0 < refused < 400
