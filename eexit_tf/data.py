@@ -40,6 +40,12 @@ class Samples(NamedTuple):
     x: NDArray[np.float32]
     y: NDArray[np.int64]
 
+    def draw(self, count: int, seed: int) -> "Samples":
+        """So many of them at random, in their own order; all if there are fewer."""
+        rng = np.random.default_rng(seed)
+        picked = np.sort(rng.permutation(len(self.y))[:count])
+        return Samples(self.x[picked], self.y[picked])
+
 
 @dataclass(frozen=True)
 class Dataset:

@@ -26,5 +26,9 @@ def write_bytes(path: Path | str, content: bytes) -> Path:
 
 
 def write_json(path: Path | str, value: Any) -> Path:
-    """Write ``value`` as indented JSON, atomically."""
-    return write_bytes(path, (json.dumps(value, indent=2) + "\n").encode())
+    """Write ``value`` as indented JSON, atomically; a file that says the same stays untouched."""
+    content = (json.dumps(value, indent=2) + "\n").encode()
+    path = Path(path)
+    if path.is_file() and path.read_bytes() == content:
+        return path
+    return write_bytes(path, content)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from eexit_tf.data import Samples
 from eexit_tf.keras import keras, tf
 from eexit_tf.outputs import ExitOutputs
+from eexit_tf.reporter import Reporter
 
 LEARNING_RATE = 4e-3
 BATCH_SIZE = 64
@@ -113,3 +114,21 @@ def exit_outputs(net: keras.Model, samples: Samples) -> ExitOutputs:
     """Confidence and correctness of every exit on the samples."""
     samples = Samples(*samples)
     return ExitOutputs.from_scores(scores(net, samples.x), samples.y)
+
+
+def report_epochs(
+    reporter: Reporter, what: str, epochs: int, before: int = 0, total: int | None = None
+) -> keras.callbacks.Callback:
+    """A callback that reports every epoch.
+
+    Args:
+        reporter: told.
+        what: is under way.
+        epochs: of this training.
+        before, total: epochs done earlier and in all, if this training is one of several.
+    """
+    total = total or epochs
+    return keras.callbacks.LambdaCallback(
+        on_train_begin=lambda _: reporter.step(before, total, what),
+        on_epoch_end=lambda epoch, _: reporter.step(before + epoch + 1, total, what),
+    )

@@ -10,6 +10,7 @@ a policy has threshold 0: whatever reaches it leaves.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
+from math import log
 from typing import Any
 
 from eexit_tf.errors import UserError
@@ -185,14 +186,13 @@ class Front:
         max_params: int | None = None,
         min_accuracy: float | None = None,
     ) -> OperatingPoint:
-        """The most accurate point within the bounds; with `min_accuracy`, the cheapest.
+        """The most accurate point within the bounds.
 
         Raises:
             UserError: no point keeps the bounds.
         """
         bounds = Bounds(max_macs, max_mean_macs, max_params, min_accuracy)
-        points = self._at_least_one(bounds)
-        return points[-1] if min_accuracy is None else points[0]
+        return self._at_least_one(bounds)[-1]
 
     def knee(self, bounds: Bounds | None = None) -> OperatingPoint:
         """The point farthest above the line from the front's first point to its last.
@@ -203,8 +203,6 @@ class Front:
         Raises:
             UserError: no point keeps the bounds.
         """
-        from math import log
-
         points = self._at_least_one(bounds or Bounds())
         first, last = points[0], points[-1]
         width = log(last.mean_macs / first.mean_macs) or 1.0

@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
 from eexit_tf.outputs import ExitOutputs
 from eexit_tf.policies import Policy, PolicyScore, search_policies
 from eexit_tf.tflite import schema
-from eexit_tf.tflite.costs import exit_costs
+from eexit_tf.tflite.costs import exit_costs, order_by_cost
 from eexit_tf.tflite.describe import describe
 from eexit_tf.tflite.inputs import quantise
-from eexit_tf.tflite.interpreter import int8_threshold
+from eexit_tf.tflite.interpreter import int8_threshold, read_file
 from eexit_tf.tflite.model import CompiledModel, MultiExit
 from eexit_tf.tflite.rewrite import dense_as_convolution
 from eexit_tf.tflite.runtimes import LiteRT
@@ -92,3 +93,28 @@ def _calibrate(
     if not found:
         raise UserError(f"no policy on the int8 network keeps {bounds} at {limit:,.0f} mean MACs")
     return found[-1]
+
+
+def compile_file(path: Path | str, thresholds: Sequence[float]) -> CompiledModel:
+    """Make a static multi-exit file from anywhere self-exiting; exits in the order of cost.
+
+    Args:
+        path: an int8 `.tflite` with one softmax output an exit.
+        thresholds: confidence to leave at, 0 to 1, for each exit but the last.
+
+    Raises:
+        UserError: not such a file, or thresholds that do not fit its exits.
+    """
+    content = read_file(path)
+    names = order_by_cost(schema.read(content))
+    if len(names) < 2:
+        raise UserError(
+            f"{path} has one output; expected a network with one softmax output for each exit, "
+            f"at least two"
+        )
+    if len(thresholds) != len(names) - 1:
+        raise UserError(
+            f"{path} has {len(names)} exits ({', '.join(names)}), so {len(names) - 1} thresholds "
+            f"are needed, but {len(thresholds)} were given"
+        )
+    return describe(splice(content, names, [*map(int8_threshold, thresholds), -LEVELS // 2]))

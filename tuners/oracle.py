@@ -6,11 +6,11 @@ from typing import Any
 
 import keras_tuner
 import numpy as np
-from eexit_tf.tuners.archive import Archive, load_front
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from eexit_tf.files import write_json
 from eexit_tf.pareto import hypervolume, pareto_rank
+from eexit_tf.tuners.archive import Archive, load_front
 from eexit_tf.vocabulary import Bounds, OperatingPoint
 
 OBJECTIVE = "hypervolume"

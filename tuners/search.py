@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import keras_tuner
-from eexit_tf.tuners.oracle import ParetoOracle
-from eexit_tf.tuners.space import ExitSpace
-from eexit_tf.tuners.tuner import ExitTuner
 
 from eexit_tf.data import Dataset
 from eexit_tf.errors import UserError
@@ -20,6 +17,9 @@ from eexit_tf.files import write_json
 from eexit_tf.fronts import FRONT, SearchFront
 from eexit_tf.keras import keras
 from eexit_tf.reporter import SILENT, Reporter
+from eexit_tf.tuners.oracle import ParetoOracle
+from eexit_tf.tuners.space import ExitSpace
+from eexit_tf.tuners.tuner import ExitTuner
 from eexit_tf.vocabulary import Bounds, Front
 
 MANIFEST = "search.json"

@@ -7,9 +7,6 @@ from typing import Any
 
 import keras_tuner
 import numpy as np
-from eexit_tf.tuners.archive import save_front
-from eexit_tf.tuners.oracle import OBJECTIVE, ParetoOracle
-from eexit_tf.tuners.space import ExitSpace
 from keras_tuner.engine.trial import Trial
 
 from eexit_tf.data import Dataset
@@ -21,7 +18,10 @@ from eexit_tf.outputs import ExitOutputs
 from eexit_tf.pareto import hypervolume
 from eexit_tf.policies import policy_points, search_policies
 from eexit_tf.reporter import Reporter
-from eexit_tf.training import fit, scores
+from eexit_tf.training import fit, report_epochs, scores
+from eexit_tf.tuners.archive import save_front
+from eexit_tf.tuners.oracle import OBJECTIVE, ParetoOracle
+from eexit_tf.tuners.space import ExitSpace
 from eexit_tf.vocabulary import Bounds, Front
 
 TOLERANCE = 0.001
@@ -80,15 +80,12 @@ class ExitTuner(keras_tuner.Tuner):
         values = trial.hyperparameters.values
         what = f"trial {number + 1} of {self.oracle.max_trials}: {describe(values)}"
         report = self._reporter
-        report.step(number * epochs, total, what)
-        on_epoch = keras.callbacks.LambdaCallback(
-            on_epoch_end=lambda epoch, _: report.step(number * epochs + epoch + 1, total, what)
-        )
 
         keras.backend.clear_session()
         seed_everything(trial_seed(self._seed, trial.trial_id))
         net = self.hypermodel.build(trial.hyperparameters)
-        fit(net, data.train, epochs=epochs, callbacks=[on_epoch])
+        progress = report_epochs(report, what, epochs, before=number * epochs, total=total)
+        fit(net, data.train, epochs=epochs, callbacks=[progress])
 
         directory = Path(self.get_trial_dir(trial.trial_id))
         said = scores(net, data.validation.x)

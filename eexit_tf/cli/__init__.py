@@ -1,0 +1,58 @@
+"""The command line: one file a verb, each calling one library function.
+
+What is heavy to import is imported inside the verbs, so that `--help` answers at once.
+"""
+
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from eexit_tf.errors import UserError
+from eexit_tf.version import __version__
+
+VERBS = ("search", "front", "convert", "compile", "evaluate", "demo")
+"""In the order of the pipeline; the verb `search` is the command `search` in `cli/search.py`."""
+
+
+class Pipeline(click.Group):
+    """The verbs in the order of the pipeline, with errors told apart by their exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        command: click.Command = getattr(import_module(f"{__name__}.{name}"), name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            raise click.UsageError(str(error)) from error
+        except OSError as error:
+            raise click.ClickException(f"{error.filename or 'system'}: {error.strerror}") from error
+
+
+@click.command(cls=Pipeline, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="eexit-tf")
+def cli() -> None:
+    """Early-exit networks for microcontrollers.
+
+    From labelled data and limits to one .tflite file that leaves early by itself. The verbs
+    are in the order in which they are used; `eexit-tf demo` shows all of them at work.
+    """
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    # A reader that closes the pipe early (head, less) is not an error of ours.
+    try:
+        cli(prog_name="eexit-tf")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,68 @@
+"""What the terminal shows: progress on stderr, results on stdout."""
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from eexit_tf.reporter import SILENT, Reporter
+
+out = Console(highlight=False, soft_wrap=True)
+
+
+class ProgressReporter(Reporter):
+    """Draws a bar on a terminal; elsewhere only whole lines are written."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.description}"),
+            console=Console(stderr=True, highlight=False),
+            transient=True,
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Reporter:
+        if self._progress.console.is_terminal:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def step(self, done: int, total: int, what: str) -> None:
+        if self._task is None:
+            self._task = self._progress.add_task(what)
+        self._progress.update(self._task, completed=done, total=total, description=what)
+
+    def say(self, line: str) -> None:
+        self._progress.console.print(line, soft_wrap=True, markup=False)
+
+
+class Quiet:
+    """No progress at all."""
+
+    def __enter__(self) -> Reporter:
+        return SILENT
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def progress(quiet: bool) -> ProgressReporter | Quiet:
+    """A context manager that gives a reporter."""
+    return Quiet() if quiet else ProgressReporter()

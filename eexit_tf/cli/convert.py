@@ -1,0 +1,73 @@
+"""`eexit-tf convert`: a point of the front made one self-exiting `.tflite`."""
+
+from pathlib import Path
+
+import click
+
+from eexit_tf.cli.console import out, progress
+from eexit_tf.cli.options import bounds_options, dataset_option, quiet_option, seed_option
+from eexit_tf.vocabulary import Bounds
+
+
+@click.command(short_help="Quantise and compile a point of the front.")
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    metavar="M.tflite",
+    help="The file; its card goes beside it, as M.json.",
+)
+@click.option(
+    "--pick", default="knee", show_default=True, help="knee, best, or a point's id (see front)."
+)
+@bounds_options
+@click.option(
+    "--quantize",
+    "method",
+    type=click.Choice(["qat", "ptq"]),
+    default="qat",
+    show_default=True,
+    help="Quantisation-aware fine-tuning, or ranges alone.",
+)
+@dataset_option(required=False)
+@seed_option
+@quiet_option
+def convert(
+    directory: Path,
+    output: Path,
+    pick: str,
+    bounds: Bounds,
+    method: str,
+    dataset: str | None,
+    seed: int,
+    quiet: bool,
+) -> None:
+    """Make a point of the front in DIR one int8 .tflite that leaves early by itself.
+
+    Thresholds are tuned once more, on the int8 network's own validation outputs. The data set
+    is the search's; give --dataset if it has moved.
+    """
+    from eexit_tf import pipeline
+    from eexit_tf.data import load
+    from eexit_tf.fronts import SearchFront
+
+    if output.suffix != ".tflite":
+        raise click.BadParameter(f"{output} must end in .tflite", param_hint="--output")
+    data = load(dataset or SearchFront.load(directory).dataset)
+    with progress(quiet) as reporter:
+        model = pipeline.convert(
+            data,
+            directory,
+            pick=pick,
+            bounds=bounds,
+            method=method,  # type: ignore[arg-type]  # click has checked it
+            seed=seed,
+            reporter=reporter,
+        )
+    model.save(output)
+    out.print(
+        f"{output}: {model.val_accuracy:.2%} at {model.mean_macs:,.0f} mean MACs on validation "
+        f"data, {len(model.exits)} exits, {model.flash_bytes:,} bytes of flash, "
+        f"{model.arena_bytes:,} bytes of arena"
+    )

@@ -1,0 +1,152 @@
+"""The pipeline, one call a stage, in order: search, policy front, convert.
+
+The other rooms are imported when a stage needs them.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eexit_tf.data import Dataset, Samples
+from eexit_tf.errors import UserError
+from eexit_tf.fronts import SearchFront
+from eexit_tf.policies import policy_points, search_policies
+from eexit_tf.reporter import SILENT, Reporter
+from eexit_tf.vocabulary import Bounds, Front, OperatingPoint
+
+if TYPE_CHECKING:
+    from eexit_tf.keras import keras
+    from eexit_tf.tflite.model import CompiledModel, Method
+
+MAX_TRIALS = 20
+EPOCHS = 20
+
+
+def search(
+    data: Dataset,
+    output: Path | str,
+    *,
+    bounds: Bounds | None = None,
+    max_trials: int = MAX_TRIALS,
+    epochs: int = EPOCHS,
+    seed: int = 0,
+    overwrite: bool = False,
+    reporter: Reporter = SILENT,
+) -> Front:
+    """Search backbone, exits, heads and thresholds, or resume a search.
+
+    See `eexit_tf.tuners.search.search`, which this is.
+    """
+    from eexit_tf.tuners import search as tuners_search
+
+    return tuners_search.search(
+        data,
+        Path(output),
+        bounds=bounds or Bounds(),
+        max_trials=max_trials,
+        epochs=epochs,
+        seed=seed,
+        overwrite=overwrite,
+        reporter=reporter,
+    )
+
+
+def policy_front(
+    net: "keras.Model", validation: Samples, *, bounds: Bounds | None = None, tolerance: float = 0.0
+) -> Front:
+    """The front over every subset of a network's exits with every threshold.
+
+    Args:
+        net: a trained network with one softmax output an exit.
+        validation: samples that the network was not trained on.
+        bounds: that the policies must keep.
+        tolerance: accuracy that may be missed (0 to 1); more is faster.
+    """
+    from eexit_tf.exits import keep_exits
+    from eexit_tf.network_costs import exit_costs
+    from eexit_tf.training import exit_outputs
+
+    costs = exit_costs(net)
+    outputs = exit_outputs(keep_exits(net, costs.exits), validation)
+    found = search_policies(outputs, costs, bounds, tolerance)
+    return policy_points(found, outputs, costs)
+
+
+def pick_point(front: Front, pick: str, bounds: Bounds) -> OperatingPoint:
+    """The point that `pick` names: `knee`, `best` (the most accurate) or an id.
+
+    Raises:
+        UserError: there is no such point within the bounds.
+    """
+    if pick == "knee":
+        return front.knee(bounds)
+    if pick == "best":
+        return front.best(**bounds.to_json())
+    point = front.find(pick)
+    if not point.meets(bounds):
+        raise UserError(
+            f"point {pick} ({point.val_accuracy:.2%} at {point.mean_macs:,.0f} mean MACs, at most "
+            f"{point.max_macs:,}, {point.params:,} parameters) does not keep {bounds}"
+        )
+    return point
+
+
+def convert(
+    data: Dataset,
+    directory: Path | str,
+    *,
+    pick: str = "knee",
+    bounds: Bounds | None = None,
+    method: "Method" = "qat",
+    epochs: int | None = None,
+    seed: int = 0,
+    reporter: Reporter = SILENT,
+) -> "CompiledModel":
+    """Make the picked point of a finished search one self-exiting int8 `.tflite`.
+
+    The point's trained network is cut down to its exits, quantised, and its policy is searched
+    again on the int8 network's own validation outputs.
+
+    Args:
+        data: what was searched on.
+        directory: the search's folder.
+        pick: `knee`, `best` or a point's id.
+        bounds: that the point and the result must keep.
+        method: `qat` (fine-tuned) or `ptq`.
+        epochs: of fine-tuning.
+        seed: of fine-tuning.
+        reporter: told about every epoch.
+
+    Raises:
+        UserError: no search there, other data, or no such point.
+    """
+    from eexit_tf.exits import keep_exits
+    from eexit_tf.keras import seed_everything
+    from eexit_tf.tflite import quantization
+    from eexit_tf.tflite.compiler import compile as compile_network
+    from eexit_tf.training import report_epochs
+    from eexit_tf.tuners.search import load_network
+
+    directory, bounds = Path(directory), bounds or Bounds()
+    point = pick_point(SearchFront.load(directory).front, pick, bounds)
+    reporter.say(
+        f"point {point.id}: {point.val_accuracy:.2%} at {point.mean_macs:,.0f} mean MACs with "
+        f"{len(point.exits)} exits"
+    )
+    seed_everything(seed)
+    net = keep_exits(load_network(data, directory, point.trial), [use.exit for use in point.exits])
+    epochs = quantization.EPOCHS if epochs is None else epochs
+    multi = quantization.quantize(
+        net,
+        data.train,
+        method=method,
+        epochs=epochs,
+        callbacks=[report_epochs(reporter, "quantisation-aware training", epochs)],
+    )
+    return compile_network(
+        multi,
+        point,
+        calibrate_on=data.validation,
+        bounds=bounds,
+        class_names=data.class_names,
+        divisor=data.divisor,
+    )
