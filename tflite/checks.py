@@ -53,6 +53,7 @@ def check_model(model: fb.ModelT) -> None:
         for index, tensor in enumerate(graph.tensors):
             with_place(tensor_problems(model, tensor), f"graph {number}, tensor {index}")
         _check_order(model, graph, number)
+    for number, graph in enumerate(model.subgraphs):
         for index, operator in enumerate(graph.operators):
             where = f"graph {number}, operator {index}"
             with_place(check_operator(model, graph, operator, number, called), where)

@@ -18,7 +18,7 @@ from eexit_tf.tflite import schema
 from eexit_tf.tflite.builder import Builder, Graph
 from eexit_tf.tflite.plan import add_plan
 from eexit_tf.tflite.rewrite import rewritten
-from eexit_tf.tflite.stages import Stage, Stages, cut, resolve
+from eexit_tf.tflite.stages import Stage, Stages, check_static, cut, resolve
 from eexit_tf.vocabulary import LEVELS
 
 METADATA = "eexit_tf"
@@ -47,7 +47,9 @@ def splice(
     Raises:
         UserError: the file, the names or the thresholds do not fit.
     """
-    model = rewritten(schema.read(multi))
+    model = schema.read(multi)
+    check_static(model)
+    model = rewritten(model)
     _check_scores(model, exits)
     stages = cut(_with_bare_scores(model, exits), exits)
     check_thresholds(thresholds, len(stages.stages))

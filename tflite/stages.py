@@ -85,6 +85,12 @@ def resolve(model: fb.ModelT, name: str) -> int:
     raise UserError(f"no output {name!r} in the file; its outputs are {', '.join(outputs)}")
 
 
+def check_static(model: fb.ModelT) -> None:
+    """Raise a `UserError` if the network has branches."""
+    if len(model.subgraphs) != 1:
+        raise UserError("expected a network without IF, got one that leaves early by itself")
+
+
 def cut(model: fb.ModelT, exits: Sequence[str]) -> Stages:
     """Cut the main graph: stage k holds what exit k needs and no earlier chosen exit does.
 
@@ -99,8 +105,7 @@ def cut(model: fb.ModelT, exits: Sequence[str]) -> Stages:
     """
     from eexit_tf.tflite.costs import graph_macs, graph_params
 
-    if len(model.subgraphs) != 1:
-        raise UserError("expected a network without IF, got one that leaves early by itself")
+    check_static(model)
     scores = [resolve(model, name) for name in exits]
     if not scores or len(set(scores)) != len(scores):
         raise UserError(f"expected one or more different exits, got {list(exits)}")

@@ -1,0 +1,171 @@
+"""The runtimes and the interpreter on top of them."""
+
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from networks import int8_inputs, multi_exit
+
+from eexit_tf.errors import UserError
+from eexit_tf.tflite import costs, schema, splice
+from eexit_tf.tflite.interpreter import EarlyExitInterpreter, int8_threshold
+from eexit_tf.tflite.runtimes import LiteRT, Runtime, Tflm
+
+
+@pytest.fixture(scope="module")
+def content() -> bytes:
+    multi = multi_exit(12, 5, True)
+    order = costs.order_by_cost(schema.read(multi))
+    return splice.splice(multi, [order[0], order[2], order[4]], [40, 90, 0])
+
+
+@pytest.fixture(scope="module")
+def shape(content: bytes) -> tuple[int, ...]:
+    main = schema.read(content).subgraphs[0]
+    return schema.shape(main.tensors[main.inputs[0]])[1:]
+
+
+@pytest.fixture(params=[LiteRT, Tflm])
+def runtime(request: pytest.FixtureRequest) -> Callable[[bytes], Runtime]:
+    return request.param
+
+
+def test_outputs_come_by_name(
+    runtime: Callable[[bytes], Runtime], content: bytes, shape: tuple[int, ...]
+) -> None:
+    found = runtime(content).run(int8_inputs(shape, 7))
+    assert found["scores"].shape == (7, 5)
+    assert found["scores"].dtype == np.int8
+    assert found["exit"].shape == (7,)
+    assert found["exit"].dtype == np.int32
+
+
+def test_no_samples(
+    runtime: Callable[[bytes], Runtime], content: bytes, shape: tuple[int, ...]
+) -> None:
+    assert runtime(content).run(int8_inputs(shape, 0))["scores"].shape == (0, 5)
+
+
+def test_order_and_repetition_of_samples_do_not_matter(
+    runtime: Callable[[bytes], Runtime], content: bytes, shape: tuple[int, ...]
+) -> None:
+    x, network = int8_inputs(shape, 40), runtime(content)
+    once, again, backwards = (network.run(part) for part in (x, x, x[::-1]))
+    for name in once:
+        np.testing.assert_array_equal(once[name], again[name])
+        np.testing.assert_array_equal(once[name], backwards[name][::-1])
+
+
+def test_wrong_samples_are_refused(
+    runtime: Callable[[bytes], Runtime], content: bytes, shape: tuple[int, ...]
+) -> None:
+    network = runtime(content)
+    for x in (np.zeros((2, 3, 3, 1), np.int8), np.zeros((2, *shape), np.int32), np.int8(3)):
+        with pytest.raises(UserError, match="the network takes int8"):
+            network.run(x)
+
+
+def test_native_code_says_nothing(
+    runtime: Callable[[bytes], Runtime],
+    content: bytes,
+    shape: tuple[int, ...],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    runtime(content).run(int8_inputs(shape, 2))
+    captured = capfd.readouterr()
+    assert captured.out + captured.err == ""
+
+
+def test_optimised_kernels_differ_by_one_step_at_most(
+    content: bytes, shape: tuple[int, ...]
+) -> None:
+    multi = multi_exit(12, 5, True)
+    x = int8_inputs(shape, 100)
+    reference, optimised = (LiteRT(multi, reference=flag).run(x) for flag in (True, False))
+    different = [
+        np.mean(np.abs(reference[name].astype(int) - optimised[name]) > 3) for name in reference
+    ]
+    assert max(different) < 0.01  # softmax stretches the step of its input
+
+
+def test_arena_is_what_tensors_need_and_some_more(content: bytes) -> None:
+    network = Tflm(content)
+    assert 1_000 < network.arena_bytes < 40_000
+    assert network.arena_bytes == Tflm(content).arena_bytes
+
+
+def test_both_runtimes_give_the_same_predictions(
+    content: bytes, shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(content)
+    x = np.random.default_rng(0).normal(size=(60, *shape)).astype(np.float32)
+    first = EarlyExitInterpreter(path).predict(x)
+    second = EarlyExitInterpreter(str(path), runtime="tflm").predict(x)
+    np.testing.assert_array_equal(first.raw_scores, second.raw_scores)
+    np.testing.assert_array_equal(first.exits, second.exits)
+    assert len(set(first.exits)) > 1
+    np.testing.assert_array_equal(first.confidences, first.scores.max(axis=1))
+    np.testing.assert_array_equal(first.classes, first.scores.argmax(axis=1))
+    np.testing.assert_allclose(first.scores.sum(axis=1), 1, atol=0.02)
+
+
+def test_thresholds_can_be_given(content: bytes, shape: tuple[int, ...]) -> None:
+    x = int8_inputs(shape, 30)
+    eager = EarlyExitInterpreter(content, thresholds=[0, 0])
+    assert eager.thresholds == (-128, -128, -128)
+    assert set(eager.predict(x).exits) == {0}
+    picky = EarlyExitInterpreter(content, thresholds=[1, 1])
+    assert picky.thresholds == (127, 127, -128)
+    assert len(picky.exits) == 3
+    assert EarlyExitInterpreter(content).thresholds == (40, 90, -128)
+
+
+def test_a_threshold_is_the_next_level_up() -> None:
+    assert [int8_threshold(t) for t in (0, 0.5, 0.9, 255 / 256, 0.999, 1)] == [
+        -128,
+        0,
+        231 - 128,
+        127,
+        127,
+        127,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"runtime": "onnx"}, "unknown runtime 'onnx'"),
+        ({"thresholds": [0.5]}, "expected 3 thresholds"),
+        ({"thresholds": [0.5, 2]}, "from 0 to 1"),
+        ({"model": "/nowhere/model.tflite"}, "cannot read"),
+        ({"model": b"nothing"}, "not a .tflite file"),
+        ({"model": multi_exit}, "eexit-tf made"),
+    ],
+)
+def test_wrong_use_is_said(content: bytes, arguments: dict, said: str) -> None:
+    if callable(arguments.get("model")):
+        arguments = {"model": arguments["model"](12, 5, True)}
+    with pytest.raises(UserError, match=said):
+        EarlyExitInterpreter(**{"model": content, **arguments})
+
+
+@pytest.mark.parametrize("name", ["litert", "tflm"])
+def test_running_needs_no_tensorflow(content: bytes, name: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(content)
+    code = f"""
+        import sys
+        sys.modules.update(dict.fromkeys(["tensorflow", "tf_keras", "keras"]))
+        import numpy as np
+        from eexit_tf.tflite.interpreter import EarlyExitInterpreter
+        network = EarlyExitInterpreter({str(path)!r}, runtime={name!r})
+        main = network.runtime.model.subgraphs[0]
+        x = np.zeros((100, *main.tensors[main.inputs[0]].shape[1:]), np.int8)
+        assert network.predict(x).scores.shape == (100, 5)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=60)

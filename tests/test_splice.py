@@ -1,0 +1,245 @@
+"""A spliced file does, to the last bit, what the static network cut at its thresholds does."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import combinations
+
+import numpy as np
+import pytest
+from memory import check_plan
+from networks import int8_inputs, multi_exit
+from numpy.typing import NDArray
+
+from eexit_tf.errors import UserError
+from eexit_tf.tflite import costs, schema, splice
+from eexit_tf.tflite.plan import ALIGNMENT, METADATA, plan
+from eexit_tf.tflite.rewrite import dense_as_convolution
+from eexit_tf.tflite.runtimes import LiteRT, Tflm
+from eexit_tf.tflite.stages import cut
+
+SAMPLES = 300
+
+
+def inputs_for(content: bytes, count: int = SAMPLES) -> NDArray[np.int8]:
+    main = schema.read(content).subgraphs[0]
+    return int8_inputs(schema.shape(main.tensors[main.inputs[0]])[1:], count)
+
+
+def three_exits() -> bytes:
+    """A network whose five exits are cut down to three."""
+    multi = multi_exit(10, 5, False)
+    model = schema.read(multi)
+    chosen = costs.order_by_cost(model)[1:4]
+    signature = model.signatureDefs[0]
+    signature.outputs = [entry for entry in signature.outputs if schema.text(entry.name) in chosen]
+    model.subgraphs[0].outputs = np.array([e.tensorIndex for e in signature.outputs], np.int32)
+    return schema.write(model)
+
+
+def leave(
+    outputs: dict[str, NDArray[np.int8]], exits: Sequence[str], thresholds: Sequence[int]
+) -> tuple[NDArray[np.int8], NDArray[np.intp]]:
+    """Scores and exit indices of the static network cut at these thresholds."""
+    scores = np.stack([outputs[name] for name in exits])
+    left = scores.max(axis=2) >= np.array([*thresholds[:-1], -128])[:, None]
+    index = left.argmax(axis=0)
+    return scores[index, np.arange(scores.shape[1])], index
+
+
+def thresholds_that_share(outputs: dict[str, NDArray[np.int8]], exits: Sequence[str]) -> list[int]:
+    """Thresholds at which every exit gets its part of the samples, as far as levels allow."""
+    staying = np.ones(len(outputs[exits[0]]), bool)
+    found = []
+    for position, name in enumerate(exits[:-1]):
+        confidence = outputs[name].max(axis=1)
+        keep = 1 - 1 / (len(exits) - position)
+        found.append(int(np.quantile(confidence[staying], keep, method="lower")) + 1)
+        found[-1] = min(found[-1], 127)
+        staying &= confidence < found[-1]
+    return [*found, -128]
+
+
+def check_equal(content: bytes, static: bytes, exits: Sequence[str], levels: Sequence[int]) -> set:
+    """Both runtimes against the static network; returns the exits that were taken."""
+    x = inputs_for(static)
+    for runtime in (LiteRT, Tflm):
+        scores, index = leave(static_outputs(runtime, static), exits, levels)
+        found = runtime(content).run(x)
+        np.testing.assert_array_equal(found[splice.EXIT], index)
+        np.testing.assert_array_equal(found[splice.SCORES], scores)
+    return set(index.tolist())
+
+
+@lru_cache(maxsize=8)
+def static_outputs(runtime: type, static: bytes) -> dict[str, NDArray[np.int8]]:
+    return runtime(static).run(inputs_for(static))
+
+
+@pytest.mark.parametrize(("seed", "share_head"), [(10, False), (12, True)])
+def test_every_subset_of_exits_equals_the_static_network(seed: int, share_head: bool) -> None:
+    """Residual and depthwise blocks, skips across cuts, heads on earlier heads' features."""
+    multi = multi_exit(seed, 5, share_head)
+    static = dense_as_convolution(multi)
+    order = costs.order_by_cost(schema.read(multi))
+    outputs = static_outputs(Tflm, static)
+    crossing, reached = 0, 0
+    for count in (1, 2, 3, 5):
+        for exits in list(combinations(order, count))[::4]:
+            levels = thresholds_that_share(outputs, exits)
+            content = splice.splice(multi, exits, levels)
+            assert splice.thresholds(content) == levels
+            assert splice.exits(content) == list(exits)
+            reached = max(reached, len(check_equal(content, static, exits, levels)))
+            model = schema.read(content)
+            check_plan(model)
+            assert sorted(schema.outputs_by_name(model)) == ["exit", "scores"]
+            stages = cut(schema.read(multi), exits)
+            crossing = max(crossing, *(len(stage.receives) for stage in stages.stages))
+    assert reached >= 4
+    assert crossing >= 2
+
+
+def test_all_exits_are_reached() -> None:
+    """At least 300 inputs, every exit taken, through both runtimes."""
+    multi = three_exits()
+    static = dense_as_convolution(multi)
+    order = costs.order_by_cost(schema.read(multi))
+    levels = thresholds_that_share(static_outputs(Tflm, static), order)
+    content = splice.splice(multi, order, levels)
+    assert check_equal(content, static, order, levels) == {0, 1, 2}
+
+
+def test_the_plan_changes_nothing_but_memory() -> None:
+    multi = multi_exit(12, 5, True)
+    order = costs.order_by_cost(schema.read(multi))
+    x = inputs_for(multi)
+    planned, plain = (splice.splice(multi, order, [40] * 5, memory_plan=on) for on in (True, False))
+    assert schema.metadata(schema.read(plain), METADATA) is None
+    runs = [Tflm(content) for content in (planned, plain)]
+    for name, expected in runs[1].run(x).items():
+        np.testing.assert_array_equal(runs[0].run(x)[name], expected)
+    assert runs[0].arena_bytes < runs[1].arena_bytes
+
+
+def test_plans_of_many_cuts_are_sound_and_near_the_lower_bound() -> None:
+    for seed, share_head in ((10, False), (12, True)):
+        multi = multi_exit(seed, 5, share_head)
+        order = costs.order_by_cost(schema.read(multi))
+        for count in (1, 2, 3, 4, 5):
+            for exits in combinations(order, count):
+                content = splice.splice(multi, exits, [0] * count, memory_plan=False)
+                model = schema.read(content)
+                made = plan(model)
+                check_plan(model, made.offsets)
+                assert made.arena_bytes % ALIGNMENT == 0
+                assert made.lower_bound <= made.arena_bytes <= 1.05 * made.lower_bound
+
+
+def test_the_same_input_gives_the_same_bytes() -> None:
+    multi = three_exits()
+    order = costs.order_by_cost(schema.read(multi))
+    assert splice.splice(multi, order, [1, 2, 3]) == splice.splice(multi, order, [1, 2, 3])
+
+
+def test_the_last_threshold_is_ignored() -> None:
+    multi = three_exits()
+    order = costs.order_by_cost(schema.read(multi))
+    assert splice.splice(multi, order, [1, 2, 3]) == splice.splice(multi, order, [1, 2, -128])
+
+
+def test_extreme_thresholds() -> None:
+    multi = three_exits()
+    order = costs.order_by_cost(schema.read(multi))
+    x = inputs_for(multi, 20)
+    always = splice.splice(multi, order, [-128, -128, -128])
+    assert set(Tflm(always).run(x)[splice.EXIT]) == {0}
+    static = dense_as_convolution(multi)
+    check_equal(splice.splice(multi, order, [127, 127, 0]), static, order, [127, 127, 0])
+
+
+def test_one_exit_has_no_branch() -> None:
+    multi = three_exits()
+    for name in costs.order_by_cost(schema.read(multi)):
+        content = splice.splice(multi, [name], [55])
+        model = schema.read(content)
+        names = {schema.op_name(model, op) for op in model.subgraphs[0].operators}
+        assert len(model.subgraphs) == 1
+        assert not names & {"IF", "GREATER_EQUAL"}
+        assert splice.thresholds(content) == [-128]
+        check_equal(content, dense_as_convolution(multi), [name], [-128])
+
+
+def test_left_out_exits_cost_nothing() -> None:
+    multi = multi_exit(10, 5, False)
+    order = costs.order_by_cost(schema.read(multi))
+    model = schema.read(splice.splice(multi, order[:2], [0, 0]))
+    operators = sum(len(graph.operators) for graph in model.subgraphs)
+    stages = cut(schema.read(dense_as_convolution(multi)), order[:2])
+    # Each head's reshape gives way to one at the end; the decision is three operators.
+    assert operators == sum(len(stage.operators) for stage in stages.stages) - 2 + 1 + 3
+
+
+def test_float_networks() -> None:
+    multi = multi_exit(10, 3, False, int8=False)
+    order = costs.order_by_cost(schema.read(multi))
+    x = inputs_for(multi, 60).astype(np.float32) / 30
+    outputs = LiteRT(multi).run(x)
+    scores = np.stack([outputs[name] for name in order])
+    levels = [int(np.median(level)) - 128 for level in 256 * scores.max(axis=2)]
+    levels[-1] = -128
+    content = splice.splice(multi, order, levels)
+    assert splice.thresholds(content) == levels
+    limits = (np.array(levels) + 128)[:, None] / 256
+    index = (scores.max(axis=2) >= limits).argmax(axis=0)
+    found = LiteRT(content).run(x)
+    np.testing.assert_array_equal(found[splice.EXIT], index)
+    np.testing.assert_array_equal(found[splice.SCORES], scores[index, np.arange(len(x))])
+    assert len(set(index)) > 1
+
+
+def test_retuning_patches_the_thresholds_and_nothing_else() -> None:
+    multi = three_exits()
+    order = costs.order_by_cost(schema.read(multi))
+    content = splice.splice(multi, order, [10, 20, 0])
+    retuned = splice.retune(content, [-5, 77, 0])
+    assert retuned == splice.splice(multi, order, [-5, 77, 0])
+    assert sum(a != b for a, b in zip(content, retuned, strict=True)) == 2
+    assert splice.thresholds(content) == [10, 20, -128]
+
+
+@pytest.mark.parametrize(
+    ("exits", "thresholds", "said"),
+    [
+        ([0, 1], [5], "expected 2 thresholds"),
+        ([0, 1], [200, 0], "from -128 to 127"),
+        ([0, 1], [0.5, 0], "from -128 to 127"),
+        ([0, 0], [5, 5], "one or more different exits"),
+        ([], [], "one or more different exits"),
+        (["elsewhere"], [5], "no output 'elsewhere'"),
+    ],
+)
+def test_wrong_use_is_said(exits: list, thresholds: list, said: str) -> None:
+    multi = three_exits()
+    order = costs.order_by_cost(schema.read(multi))
+    names = [order[i] if isinstance(i, int) else i for i in exits]
+    with pytest.raises(UserError, match=said):
+        splice.splice(multi, names, thresholds)
+
+
+def test_what_cannot_be_spliced_is_said() -> None:
+    multi = three_exits()
+    order = costs.order_by_cost(schema.read(multi))
+    content = splice.splice(multi, order, [1, 2, 3])
+    with pytest.raises(UserError, match="leaves early by itself"):
+        splice.splice(content, ["scores"], [0])
+    for ask in (splice.thresholds, splice.exits, lambda c: splice.retune(c, [1])):
+        with pytest.raises(UserError, match=r"self-exiting \.tflite file that eexit-tf made"):
+            ask(multi)
+    model = schema.read(multi)
+    softmax = next(op for op in model.subgraphs[0].operators[::-1])
+    logits = int(softmax.inputs[0])
+    model.subgraphs[0].outputs = np.array([logits], np.int32)
+    model.signatureDefs = []
+    name = schema.text(model.subgraphs[0].tensors[logits].name)
+    with pytest.raises(UserError, match="expected SOFTMAX"):
+        splice.splice(schema.write(model), [name], [0])
