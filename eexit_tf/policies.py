@@ -132,7 +132,11 @@ class PolicySearch:
 
 
 def search_policies(
-    outputs: ExitOutputs, costs: ExitCosts, bounds: Bounds | None = None, tolerance: float = 0.0
+    outputs: ExitOutputs,
+    costs: ExitCosts,
+    bounds: Bounds | None = None,
+    tolerance: float = 0.0,
+    effort: float = 1e9,
 ) -> PolicySearch:
     """The Pareto front over all policies: every subset of the exits with every threshold.
 
@@ -147,12 +151,14 @@ def search_policies(
         costs: of the same exits.
         bounds: policies that do not keep them are not found.
         tolerance: accuracy that may be missed, 0 to 1; larger is faster.
+        effort: numbers that may be looked at, about 1e8 a second. A search that needs more stops
+            there and says in `gap` what it can prove. The same effort gives the same result.
     """
     _check(outputs, costs)
     if not 0 <= tolerance <= 1:
         raise ValueError(f"the tolerance must be from 0 to 1, but is {tolerance}")
     bounds = bounds or Bounds()
-    search = Search(outputs, costs, bounds, slack=int(tolerance * outputs.samples + 1e-9))
+    search = Search(outputs, costs, bounds, int(tolerance * outputs.samples + 1e-9), effort)
     search.run()
     scored = []
     for exits, thresholds in search.policies():
@@ -163,7 +169,7 @@ def search_policies(
     return PolicySearch(
         found=tuple(scored),
         exits=len(costs),
-        explicit=search.explicit,
+        explicit=search.known.offered,
         gap=search.missed / outputs.samples,
     )
 

@@ -2,150 +2,241 @@
 
 A *state* is a policy in the making: exits and thresholds so far, the set of samples that have
 not left yet, how many left with a right answer, and the multiply-accumulates paid. It branches
-into every later exit with every threshold. Two rules, both exact, keep that small:
+into every later exit with every threshold. Three things, all exact, keep that small:
 
 * **Useful thresholds.** Lowering a threshold lets samples leave earlier, which is cheaper. It
   costs accuracy only if more of them could be right at some later exit than are right here.
   So, going up through the thresholds, only those at which (right at some later exit) - (right
-  here), counted over the samples below the threshold, reaches a new maximum can be on the front.
+  here), counted over the remaining samples below the threshold, reaches a new maximum can be on
+  the front.
 * **Bound.** Whatever follows, a remaining sample is at best answered right at the cheapest later
-  exit that is right on it. If even that does not beat a policy that is known, the state is done.
+  tap with an exit that is right on it. Filling a budget with the cheapest of these answers
+  bounds the right answers at every total cost. A state's *lead* is the most by which that
+  exceeds the policies known, over all costs; a state without a lead is done.
+* **Order.** `policy_neighbours` finds good policies first; then the states with the largest
+  lead branch first. The largest lead that is left is at any time a proven bound on what is
+  missed, so that a search that is too large can stop and say how good it is.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eexit_tf.costs import ExitCosts
 from eexit_tf.outputs import ExitOutputs
+from eexit_tf.policy_neighbours import Neighbours
+from eexit_tf.policy_tables import Ints, Known, Path, Tables, Words, count, limits, pack, unpack
 from eexit_tf.vocabulary import Bounds
 
-Words = NDArray[np.uint64]
-Ints = NDArray[np.int64]
-
-BATCH = 2048
-NEVER = np.iinfo(np.int64).max
-
-
-def pack(flags: NDArray[np.bool_]) -> Words:
-    """Bit sets over the last axis, (..., samples) to (..., words)."""
-    packed = np.packbits(flags, axis=-1)
-    fill = -packed.shape[-1] % 8
-    padded = np.pad(packed, [(0, 0)] * (packed.ndim - 1) + [(0, fill)])
-    return padded.view(np.uint64)
+BATCH = 1024
+"""States that branch together."""
+CELLS = 1 << 21
+"""Numbers in the largest temporary arrays."""
+MEMORY_BYTES = 1 << 28
+"""Of the bit sets of the states that wait."""
 
 
-def count(bits: Words) -> Ints:
-    """How many are in each set, (..., words) to (...)."""
-    return np.bitwise_count(bits).sum(axis=-1, dtype=np.int64)
+@dataclass
+class States:
+    """Policies in the making, all at the same exit.
+
+    Attributes:
+        bits: (states, words), the samples that have not left.
+        left: how many these are.
+        correct: right answers of those that have left.
+        total: MACs paid by all samples so far.
+        node: place in the search's tree, from which the path is read.
+    """
+
+    bits: Words
+    left: Ints
+    correct: Ints
+    total: Ints
+    node: Ints
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+    def take(self, which: NDArray[np.intp] | NDArray[np.bool_] | slice) -> "States":
+        return States(*(getattr(self, field.name)[which] for field in fields(self)))
 
 
 class Search:
     """Branch and bound; see the module.
 
     Args:
-        slack: correct answers that the found policies may miss.
+        slack: right answers that the found policies may miss.
+        effort: how many numbers may be looked at, about 1e8 a second, before the search stops.
     """
 
     def __init__(
-        self, outputs: ExitOutputs, costs: ExitCosts, bounds: Bounds, slack: int = 0
+        self, outputs: ExitOutputs, costs: ExitCosts, bounds: Bounds, slack: int, effort: float
     ) -> None:
-        self.costs, self.bounds, self.slack = costs, bounds, slack
-        self.outputs = outputs
-        self.exits, self.samples = outputs.levels.shape
-        self.explicit, self.missed = 0, slack
-        # Fewer right answers than this are out of bounds, whatever the tolerance.
-        least = bounds.min_accuracy or 0.0
-        self.least = int(np.argmax(np.arange(self.samples + 1) / self.samples >= least))
-        self.right = pack(outputs.right)
-        self.below = [pack(np.less(row, np.unique(row)[1:, None])) for row in outputs.levels]
-        self.steps = self._steps()
-        self.later = [pack(outputs.right[e + 1 :].any(axis=0)) for e in range(self.exits)]
-        # The cheapest total for at least so many right, and the policy that has it.
-        self.cheapest = np.full(self.samples + 1, NEVER)
-        self.path: list[tuple[tuple[int, int], ...]] = [()] * (self.samples + 1)
-
-    def _steps(self) -> Ints:
-        """(exits + 1, exits): what a sample pays from one exit (row 0: the start) to another."""
-        trunk = np.array([0, *self.costs.trunk_macs], np.int64)
-        return trunk[None, 1:] - trunk[:, None] + np.array(self.costs.head_macs, np.int64)
+        self.tables, self.costs, self.bounds = Tables(outputs, costs), costs, bounds
+        self.known = Known(outputs.samples, *limits(bounds, outputs.samples))
+        self.slack, self.effort = slack, effort
+        self.missed = slack
+        """No policy has more right answers than a known one at its cost by more than this."""
+        # At each exit, the waiting states by their lead, rounded up to a multiple of the grain.
+        self._waiting: list[dict[int, list[States]]] = [
+            defaultdict(list) for _ in range(self.tables.exits)
+        ]
+        self._grain = 1 + outputs.samples // 256
+        self._bytes = 0
+        self._tree: list[tuple[int, int, int]] = [(-1, -1, 0)]  # parent, exit, class
 
     def run(self) -> None:
-        everything = pack(np.ones(self.samples, np.bool_))
-        self._branch(-1, everything, 0, 0, 0, ())
-
-    def _branch(
-        self, last: int, bits: Words, correct: int, total: int, worst: int, path: tuple
-    ) -> None:
-        remaining = int(count(bits))
-        for j in range(last + 1, self.exits):
-            paid = total + remaining * int(self.steps[last + 1, j])
-            worst_here = worst + int(self.steps[last + 1, j])
-            here = bits & self.right[j]
-            chosen = (*path, (j, -1))
-            if self._allowed(worst_here, chosen):
-                self._offer(correct + int(count(here)), paid, chosen)
-            if j == self.exits - 1:
-                continue
-            paid += remaining * self.costs.decision
-            worst_here += self.costs.decision
-            stay = bits & self.below[j]
-            left = count(stay)
-            right_stay = count(stay & self.right[j])
-            hope = count(stay & self.later[j]) - right_stay
-            record = np.maximum.accumulate(np.r_[0, hope])
-            for t in np.flatnonzero(record[1:] > record[:-1]):
-                if left[t] < remaining:
-                    got = correct + int(count(here) - right_stay[t])
-                    if self._hopeful(j, stay[t], got, paid):
-                        self._branch(j, stay[t], got, paid, worst_here, (*path, (j, int(t))))
-
-    def _allowed(self, worst: int, path: tuple[tuple[int, int], ...]) -> bool:
-        return (self.bounds.max_macs is None or worst <= self.bounds.max_macs) and (
-            self.bounds.max_params is None
-            or self.costs.params([j for j, _ in path]) <= self.bounds.max_params
-        )
-
-    def _offer(self, correct: int, total: int, path: tuple[tuple[int, int], ...]) -> None:
-        self.explicit += 1
-        better = np.flatnonzero(self.cheapest[: correct + 1] > total)
-        self.cheapest[better] = total
-        for k in better:
-            self.path[k] = path
-
-    def _hopeful(self, last: int, bits: Words, correct: int, total: int) -> bool:
-        order = sorted(range(last + 1, self.exits), key=lambda j: self.steps[0, j])
-        least = int(self.steps[last + 1, order[0]])
-        total += int(count(bits)) * least
-        for j in order:
-            now = bits & self.right[j]
-            bits = bits & ~now
-            n = int(count(now))
-            k = np.arange(1, n + 1)
-            rise = int(self.steps[last + 1, j]) - least
-            enough = np.maximum(correct + k - self.slack, self.least)
-            if (self.cheapest[enough] > total + k * rise).any():
-                return True
-            correct, total = correct + n, total + n * rise
-        return False
+        """Search until nothing is left to find, or the effort is spent."""
+        samples = self.tables.samples
+        Neighbours(self.tables, self.known, self._allowed).run(rounds=12, policies=48)
+        zero = np.zeros(1, np.int64)
+        start = pack(np.ones((1, samples), np.bool_))
+        self._branch(-1, States(start, zero + samples, zero, zero, zero))
+        while True:
+            highest, last = max((max(at, default=0), j) for j, at in enumerate(self._waiting))
+            if highest <= self.missed:
+                return
+            states = self._pop(last)
+            lead = self._lead(last, states)
+            if self.effort > 0:
+                self._branch(last, states.take(lead > self.missed))
+            else:
+                self.missed = max(self.missed, int(lead.max()))
 
     def policies(self) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
         """Exits and thresholds of the policies found, by cost, none dominated."""
-        for k in range(self.samples + 1):
-            total = self.cheapest[k]
-            if total == NEVER or (k < self.samples and self.cheapest[k + 1] == total):
-                continue
-            exits = tuple(j for j, _ in self.path[k])
-            remaining = np.ones(self.samples, np.bool_)
-            thresholds = []
-            for j, t in self.path[k][:-1]:
-                levels = self.outputs.levels[j]
-                high = int(np.unique(levels)[t + 1])
-                leave = remaining & (levels >= high)
-                stay = remaining & (levels < high)
-                low = int(levels[stay].max())
-                high = int(levels[leave].min())
-                thresholds.append(low + (high - low + 1) // 2)
-                remaining = stay
-            yield exits, (*thresholds, 0)
+        for _, path in self.known.front():
+            yield self.tables.canonical(path)
+
+    def _allowed(self, exits: tuple[int, ...]) -> bool:
+        macs, params = self.bounds.max_macs, self.bounds.max_params
+        return (macs is None or self.costs.leave_macs(exits)[-1] <= macs) and (
+            params is None or self.costs.params(exits) <= params
+        )
+
+    def _push(self, last: int, states: States, lead: Ints) -> None:
+        """Have states wait; those with the smallest leads are given up when memory runs out."""
+        rounded = -(-lead // self._grain) * self._grain
+        for value in np.unique(rounded):
+            self._waiting[last][int(value)].append(states.take(rounded == value))
+        self._bytes += states.bits.nbytes
+        while self._bytes > MEMORY_BYTES:
+            lowest, at = min((min(at), j) for j, at in enumerate(self._waiting) if at)
+            self.missed = max(self.missed, lowest)
+            self._bytes -= sum(given_up.bits.nbytes for given_up in self._waiting[at].pop(lowest))
+
+    def _pop(self, last: int) -> States:
+        """A batch of the states that wait at one exit, largest leads first."""
+        waiting = self._waiting[last]
+        chunks: list[States] = []
+        size = 0
+        while waiting and size < BATCH:
+            highest = max(waiting)
+            chunks.append(waiting[highest].pop())
+            size += len(chunks[-1])
+            if not waiting[highest]:
+                del waiting[highest]
+        states = States(
+            *(np.concatenate([getattr(c, f.name) for c in chunks]) for f in fields(States))
+        )
+        self._bytes -= states.bits.nbytes
+        return states
+
+    def _path(self, node: int) -> Path:
+        path: Path = ()
+        while node:
+            node, j, t = self._tree[node]
+            path = ((j, t), *path)
+        return path
+
+    def _branch(self, last: int, states: States) -> None:
+        """Offer what leaves everything at the next exit; have every useful threshold wait."""
+        step = max(1, CELLS // self.tables.samples)
+        for begin in range(0, len(states), step):
+            self._branch_few(last, states.take(slice(begin, begin + step)))
+
+    def _branch_few(self, last: int, states: States) -> None:
+        tables = self.tables
+        remaining = unpack(states.bits, tables.samples)
+        for j in range(last + 1, tables.exits):
+            self.effort -= remaining.size
+            left, right, later = tables.sums(remaining, j)
+            total = states.total + states.left * tables.steps[last + 1, j]
+            fits = self._fit(states, j)
+            self.known.offer(
+                (states.correct + right[:, -1])[fits],
+                total[fits],
+                lambda i, j=j, node=states.node[fits]: (*self._path(int(node[i])), (j, 0)),  # type: ignore[misc]
+            )
+            if j < tables.exits - 1 and len(tables.thresholds[j]):
+                total = total + states.left * self.costs.decision
+                self._children(j, states, total, left, right, later)
+
+    def _fit(self, states: States, last: int) -> NDArray[np.intp]:
+        """Which of the states keep the bounds when they end at this exit."""
+        if self.bounds.max_macs is None and self.bounds.max_params is None:
+            return np.arange(len(states))
+        paths = [self._path(int(node)) for node in states.node]
+        return np.flatnonzero([self._allowed((*(i for i, _ in path), last)) for path in paths])
+
+    def _children(
+        self, j: int, states: States, total: Ints, left: Ints, right: Ints, later: Ints
+    ) -> None:
+        """Have the states wait that follow with exit j; sums as from `Tables.sums`."""
+        hope = np.maximum(later - right, 0)[:, :-1]
+        record = np.maximum.accumulate(np.pad(hope, [(0, 0), (1, 0)]), axis=1)
+        useful = (record[:, 1:] > record[:, :-1]) & (left[:, :-1] < states.left[:, None])
+        parent, t = np.nonzero(useful)
+        correct = states.correct[parent] + right[parent, -1] - right[parent, t]
+        total, left, later = total[parent], left[parent, t], later[parent, t]
+        # Everything right at the cheapest next exit is a quick first bound.
+        first, _, rivals = self.known.rivals
+        least = total + left * self.tables.reach_steps[j][0]
+        rival = np.maximum(rivals[np.searchsorted(first, least, side="right") - 1], 0)
+        hopeful = np.flatnonzero(
+            correct + later > np.where(rival < self.known.least, 0, rival + self.missed)
+        )
+        step = max(1, CELLS // self.tables.below[j].shape[1] // 8)
+        for begin in range(0, len(hopeful), step):
+            few = hopeful[begin : begin + step]
+            bits = states.bits[parent[few]] & self.tables.below[j][t[few]]
+            new = States(bits, left[few], correct[few], total[few], few)
+            lead = self._lead(j, new)
+            keep = np.flatnonzero(lead > self.missed)
+            new = new.take(keep)
+            new.node = np.arange(len(keep)) + len(self._tree)
+            parents = states.node[parent[few[keep]]].tolist()
+            classes = (t[few[keep]] + 1).tolist()
+            self._tree.extend(zip(parents, [j] * len(keep), classes, strict=True))
+            self._push(j, new, lead[keep])
+
+    def _lead(self, last: int, states: States) -> Ints:
+        """The most right answers that may follow beyond those known, over all costs."""
+        sets, prices = self.tables.reach[last], self.tables.reach_steps[last]
+        reach = np.stack([count(states.bits & one) for one in sets], axis=1)
+        self.effort -= states.bits.size * len(sets)
+        _, end, rivals = self.known.rivals
+        lead = np.empty(len(states), np.int64)
+        step = max(1, CELLS // len(rivals) // 8)
+        for begin in range(0, len(states), step):
+            few = slice(begin, begin + step)
+            within = np.cumsum(reach[few], axis=1).astype(float)
+            money = (end - (states.total[few] + states.left[few] * prices[0])[:, None]).astype(
+                float
+            )
+            most = np.repeat(within[:, -1:], len(rivals), axis=1)
+            spent = np.zeros(len(within))
+            for tap in range(1, len(sets)):
+                rise = float(prices[tap] - prices[0])
+                line = (money - spent[:, None]) * (1 / rise)
+                line += within[:, tap - 1, None] + 1e-6
+                np.minimum(most, line, out=most)
+                spent += reach[few, tap] * rise
+            most += states.correct[few, None]
+            most[money < 0] = -1
+            lead[few] = self.known.lead(most, rivals)
+            self.effort -= most.size * len(sets)
+        return lead

@@ -160,7 +160,7 @@ def test_the_number_of_policies_is_counted_as_defined() -> None:
         costs = some_costs(np.arange(1, exits + 1), np.ones(exits))
         search = search_policies(outputs, costs)
         assert search.evaluated_policies == brute(exits)
-        assert 1 <= search.explicit <= search.evaluated_policies
+        assert search.explicit >= exits
 
 
 def test_one_exit_has_one_policy() -> None:
