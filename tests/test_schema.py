@@ -8,10 +8,11 @@ from ai_edge_litert import schema_py_generated as fb
 from networks import int8_inputs, multi_exit
 
 from eexit_tf.errors import UserError
-from eexit_tf.tflite import costs, schema, splice
+from eexit_tf.tflite import costs, plan, schema, splice
+from eexit_tf.tflite.lineage import resolve
 from eexit_tf.tflite.rewrite import dense_as_convolution
 from eexit_tf.tflite.runtimes import LiteRT, Tflm
-from eexit_tf.tflite.stages import cut, resolve
+from eexit_tf.tflite.stages import cut
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +175,20 @@ def _break(change: str) -> bytes:
 def test_what_native_code_would_take_on_trust_is_refused(change: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         schema.read(_break(change))
+
+
+@pytest.mark.parametrize("offset", [-16, 8, 2**31 - 8])
+def test_memory_plans_are_checked(spliced: bytes, offset: int) -> None:
+    model = schema.read(spliced)
+    entry = next(e for e in model.metadata if schema.text(e.name) == plan.METADATA)
+    numbers = np.array(model.buffers[entry.buffer].data).view("<i4")
+    numbers[5] = offset
+    model.buffers[entry.buffer].data = numbers.view(np.uint8)
+    with pytest.raises(UserError, match="memory plan"):
+        schema.read(schema.write(model))
+    model.buffers[entry.buffer].data = numbers[:-1].view(np.uint8)
+    with pytest.raises(UserError, match="memory plan"):
+        schema.read(schema.write(model))
 
 
 def _mutations(content: bytes, count: int) -> list[bytes]:

@@ -13,6 +13,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.errors import UserError
+from eexit_tf.tflite.operator_checks import check_operator
 
 DTYPES: Mapping[int, np.dtype] = MappingProxyType(
     {
@@ -35,8 +36,6 @@ def check_model(model: fb.ModelT) -> None:
     Raises:
         UserError: says what is wrong and where.
     """
-    from eexit_tf.tflite.operator_checks import check_operator
-
     if model.version != 3:
         raise UserError(f"expected a .tflite file of version 3, got version {model.version}")
     if not model.subgraphs or not model.buffers:
@@ -46,8 +45,7 @@ def check_model(model: fb.ModelT) -> None:
     for code in model.operatorCodes:
         if code.customCode is not None:
             raise UserError(f"custom operator {code.customCode!r} is not supported")
-    for entry in model.metadata:
-        _index(entry.buffer, len(model.buffers), f"metadata {entry.name!r}, buffer")
+    _check_metadata(model)
     called: set[int] = set()
     for number, graph in enumerate(model.subgraphs):
         for index, tensor in enumerate(graph.tensors):
@@ -137,6 +135,22 @@ def _check_order(model: fb.ModelT, graph: fb.SubGraphT, number: int) -> None:
         _index(index, count, f"graph {number}, an output")
         if index not in ready:
             raise UserError(f"graph {number}: nothing writes output {index}")
+
+
+def _check_metadata(model: fb.ModelT) -> None:
+    for entry in model.metadata:
+        _index(entry.buffer, len(model.buffers), f"metadata {entry.name!r}, buffer")
+        data = bytes(model.buffers[entry.buffer].data)
+        if entry.name == b"COMPRESSION_METADATA":
+            raise UserError("compressed models are not supported")
+        if entry.name == b"OfflineMemoryAllocation":
+            tensors = sum(len(graph.tensors) for graph in model.subgraphs)
+            numbers = np.frombuffer(data[: len(data) // 4 * 4], "<i4")
+            offsets = numbers[3:]
+            if len(data) != 4 * (3 + tensors) or numbers[2] != tensors:
+                raise UserError(f"the memory plan is not for the {tensors} tensors of the file")
+            if np.any((offsets != -1) & ((offsets % 16 != 0) | (offsets < 0))):
+                raise UserError("the memory plan has offsets other than -1 and multiples of 16")
 
 
 def _check_signatures(model: fb.ModelT) -> None:

@@ -11,7 +11,7 @@ from ai_edge_litert import schema_py_generated as fb
 from eexit_tf import costs
 from eexit_tf.costs import ExitCosts
 from eexit_tf.tflite import schema
-from eexit_tf.tflite.stages import Lineage, resolve
+from eexit_tf.tflite.lineage import Lineage, resolve
 from eexit_tf.vocabulary import Exit
 
 _FREE = {"CONCATENATION", "DEQUANTIZE", "IF", "PAD", "QUANTIZE", "RESHAPE"}

@@ -5,9 +5,6 @@ from `ai_edge_litert`). `read` checks everything that native runtimes take on tr
 returns may be written again and given to them.
 """
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as fb
@@ -15,12 +12,9 @@ from numpy.typing import NDArray
 
 from eexit_tf.errors import UserError
 from eexit_tf.tflite import checks
+from eexit_tf.tflite.places import op_name as op_name
 
 IDENTIFIER = b"TFL3"
-
-_OP_NAMES: Mapping[int, str] = MappingProxyType(
-    {v: k for k, v in vars(fb.BuiltinOperator).items() if isinstance(v, int)}
-)
 
 
 def read(content: bytes) -> fb.ModelT:
@@ -59,13 +53,6 @@ def write(model: fb.ModelT) -> bytes:
     finally:
         model.buffers = plain
     return bytes(builder.Output())
-
-
-def op_name(model: fb.ModelT, op: fb.OperatorT) -> str:
-    """The operator's builtin name, such as `CONV_2D`."""
-    code = model.operatorCodes[op.opcodeIndex]
-    number = max(code.builtinCode, code.deprecatedBuiltinCode)
-    return _OP_NAMES.get(number, f"operator number {number}")
 
 
 def text(name: bytes | str | None) -> str:

@@ -16,9 +16,10 @@ from ai_edge_litert import schema_py_generated as fb
 from eexit_tf.errors import UserError
 from eexit_tf.tflite import schema
 from eexit_tf.tflite.builder import Builder, Graph
+from eexit_tf.tflite.lineage import resolve
 from eexit_tf.tflite.plan import add_plan
 from eexit_tf.tflite.rewrite import rewritten
-from eexit_tf.tflite.stages import Stage, Stages, check_static, cut, resolve
+from eexit_tf.tflite.stages import Stage, Stages, check_static, cut
 from eexit_tf.vocabulary import LEVELS
 
 METADATA = "eexit_tf"

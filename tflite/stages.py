@@ -8,24 +8,8 @@ from ai_edge_litert import schema_py_generated as fb
 from eexit_tf.costs import decision_macs
 from eexit_tf.errors import UserError
 from eexit_tf.tflite import schema
-
-
-class Lineage:
-    """Which operators of the main graph a tensor comes from."""
-
-    def __init__(self, model: fb.ModelT) -> None:
-        main = model.subgraphs[0]
-        self._needs: dict[int, set[int]] = {}
-        for position, op in enumerate(main.operators):
-            needed = {position}
-            for index in op.inputs:
-                needed |= self._needs.get(int(index), set())
-            for index in op.outputs:
-                self._needs[int(index)] = needed
-
-    def ancestors(self, tensor: int) -> set[int]:
-        """Positions of the operators that have to run for this tensor."""
-        return self._needs.get(tensor, set())
+from eexit_tf.tflite.costs import graph_macs, graph_params
+from eexit_tf.tflite.lineage import Lineage, resolve
 
 
 @dataclass(frozen=True)
@@ -72,19 +56,6 @@ class Stages:
         return tuple(costs)
 
 
-def resolve(model: fb.ModelT, name: str) -> int:
-    """The tensor of an output, by its name in the file or with TFMOT's `quant_` left out.
-
-    Raises:
-        UserError: there is no such output.
-    """
-    outputs = schema.outputs_by_name(model)
-    for candidate in (name, f"quant_{name}"):
-        if candidate in outputs:
-            return outputs[candidate]
-    raise UserError(f"no output {name!r} in the file; its outputs are {', '.join(outputs)}")
-
-
 def check_static(model: fb.ModelT) -> None:
     """Raise a `UserError` if the network has branches."""
     if len(model.subgraphs) != 1:
@@ -103,8 +74,6 @@ def cut(model: fb.ModelT, exits: Sequence[str]) -> Stages:
     Raises:
         UserError: an unknown name, no name or a name twice, or a graph with branches.
     """
-    from eexit_tf.tflite.costs import graph_macs, graph_params
-
     check_static(model)
     scores = [resolve(model, name) for name in exits]
     if not scores or len(set(scores)) != len(scores):

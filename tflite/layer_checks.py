@@ -1,0 +1,133 @@
+"""Checks of the operators that have weights or windows, and of softmax and its like."""
+
+import math
+from collections.abc import Iterator
+
+from ai_edge_litert import schema_py_generated as fb
+
+from eexit_tf.tflite.places import FLOAT, INT8, INT32, Place, same_type, sizes
+
+
+def window_output(size: int, window: int, stride: int, dilation: int, padding: int) -> int:
+    """How many windows fit along one side."""
+    if padding == fb.Padding.SAME:
+        return -(-size // stride)
+    return -(-(size - (window - 1) * dilation) // stride)
+
+
+def convolution(place: Place, depthwise: bool) -> Iterator[str]:
+    x, kernel, bias = (*place.inputs, None)[:3]
+    y, options = place.outputs[0], place.options
+    yield from same_type(x, kernel, y)
+    if len(sizes(x)) != 4 or len(sizes(kernel)) != 4 or len(sizes(y)) != 4:
+        yield "not all of four dimensions"
+    n, height, width, channels = sizes(x)
+    if not len(place.model.buffers[kernel.buffer].data):
+        yield "the kernel is not a constant"
+    first, kernel_height, kernel_width, last = sizes(kernel)
+    strides = (options.strideH, options.strideW)
+    dilations = (options.dilationHFactor, options.dilationWFactor)
+    if not all(1 <= step <= 1 << 12 for step in strides + dilations):
+        yield f"strides {strides} or dilations {dilations} out of range"
+    if options.padding not in (fb.Padding.SAME, fb.Padding.VALID):
+        yield f"unknown padding {options.padding}"
+    if depthwise:
+        out_channels, axis = last, 3
+        if first != 1 or options.depthMultiplier * channels != last:
+            yield f"depth multiplier {options.depthMultiplier} does not fit"
+    else:
+        out_channels, axis = first, 0
+        if last != channels:
+            yield "input channels differ from the kernel's"
+    expected = (
+        n,
+        window_output(height, kernel_height, strides[0], dilations[0], options.padding),
+        window_output(width, kernel_width, strides[1], dilations[1], options.padding),
+        out_channels,
+    )
+    if sizes(y) != expected:
+        yield f"the output should be {expected}"
+    yield from _weights(x, kernel, bias, axis, out_channels)
+
+
+def _weights(
+    x: fb.TensorT, kernel: fb.TensorT, bias: fb.TensorT | None, axis: int, channels: int
+) -> Iterator[str]:
+    if bias is not None:
+        if sizes(bias) != (channels,):
+            yield f"the bias should be ({channels},)"
+        if bias.type != (INT32 if x.type == INT8 else FLOAT):
+            yield "the bias has the wrong type"
+    scales = kernel.quantization.scale
+    if len(scales) > 1 and kernel.quantization.quantizedDimension != axis:
+        yield "the kernel is quantised along the wrong dimension"
+    if len(scales) and any(kernel.quantization.zeroPoint):
+        yield "the kernel's zero point is not 0"
+
+
+def dense(place: Place) -> Iterator[str]:
+    x, kernel, bias = (*place.inputs, None)[:3]
+    y, options = place.outputs[0], place.options
+    yield from same_type(x, kernel, y)
+    if len(sizes(kernel)) != 2 or not sizes(x) or not sizes(y):
+        yield "the kernel is not of two dimensions, or input or output are scalars"
+    if not len(place.model.buffers[kernel.buffer].data):
+        yield "the kernel is not a constant"
+    units, reads = sizes(kernel)
+    batch, rest = divmod(math.prod(sizes(x)), reads)
+    if rest or math.prod(sizes(y)) != batch * units or sizes(y)[-1] != units:
+        yield "the sizes do not fit"
+    if options.keepNumDims and sizes(y)[:-1] != sizes(x)[:-1]:
+        yield "the output does not keep the input's dimensions"
+    if options.weightsFormat or options.asymmetricQuantizeInputs or options.quantSpec is not None:
+        yield "weight formats other than the default are not supported"
+    yield from _weights(x, kernel, bias, 0, units)
+
+
+def pool(place: Place) -> Iterator[str]:
+    x, y, options = place.inputs[0], place.outputs[0], place.options
+    yield from same_type(x, y)
+    if len(sizes(x)) != 4 or len(sizes(y)) != 4:
+        yield "not all of four dimensions"
+    numbers = (options.strideH, options.strideW, options.filterHeight, options.filterWidth)
+    if not all(1 <= number <= 1 << 12 for number in numbers):
+        yield f"strides and window {numbers} out of range"
+    if options.padding not in (fb.Padding.SAME, fb.Padding.VALID):
+        yield f"unknown padding {options.padding}"
+    expected = (
+        sizes(x)[0],
+        window_output(sizes(x)[1], numbers[2], numbers[0], 1, options.padding),
+        window_output(sizes(x)[2], numbers[3], numbers[1], 1, options.padding),
+        sizes(x)[3],
+    )
+    if sizes(y) != expected:
+        yield f"the output should be {expected}"
+
+
+def same_shape(place: Place) -> Iterator[str]:
+    x, y = place.inputs[0], place.outputs[0]
+    yield from same_type(x, y)
+    if sizes(x) != sizes(y) or not sizes(x):
+        yield "input and output differ in shape"
+
+
+def softmax(place: Place) -> Iterator[str]:
+    yield from same_shape(place)
+    x, y, beta = place.inputs[0], place.outputs[0], place.options.beta
+    if not 1e-4 < beta < 1e4:
+        yield f"beta {beta} out of range"
+    if x.type == INT8:
+        yield from _unit_scale(y)
+        if beta * x.quantization.scale[0] * (1 << 26) <= 1:
+            yield "the input's scale is too small"
+
+
+def logistic(place: Place) -> Iterator[str]:
+    yield from same_shape(place)
+    if place.inputs[0].type == INT8:
+        yield from _unit_scale(place.outputs[0])
+
+
+def _unit_scale(tensor: fb.TensorT) -> Iterator[str]:
+    if tensor.quantization.scale[0] != 1 / 256 or tensor.quantization.zeroPoint[0] != -128:
+        yield "an int8 output that is not of scale 1/256 and zero point -128"

@@ -1,0 +1,37 @@
+"""Where a tensor of the main graph comes from."""
+
+from ai_edge_litert import schema_py_generated as fb
+
+from eexit_tf.errors import UserError
+from eexit_tf.tflite import schema
+
+
+class Lineage:
+    """Which operators of the main graph a tensor comes from."""
+
+    def __init__(self, model: fb.ModelT) -> None:
+        main = model.subgraphs[0]
+        self._needs: dict[int, set[int]] = {}
+        for position, op in enumerate(main.operators):
+            needed = {position}
+            for index in op.inputs:
+                needed |= self._needs.get(int(index), set())
+            for index in op.outputs:
+                self._needs[int(index)] = needed
+
+    def ancestors(self, tensor: int) -> set[int]:
+        """Positions of the operators that have to run for this tensor."""
+        return self._needs.get(tensor, set())
+
+
+def resolve(model: fb.ModelT, name: str) -> int:
+    """The tensor of an output, by its name in the file or with TFMOT's `quant_` left out.
+
+    Raises:
+        UserError: there is no such output.
+    """
+    outputs = schema.outputs_by_name(model)
+    for candidate in (name, f"quant_{name}"):
+        if candidate in outputs:
+            return outputs[candidate]
+    raise UserError(f"no output {name!r} in the file; its outputs are {', '.join(outputs)}")

@@ -1,0 +1,64 @@
+"""An operator where it stands: what the checks of operators ask for."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as fb
+
+INT8, FLOAT, INT32, BOOL = (
+    fb.TensorType.INT8,
+    fb.TensorType.FLOAT32,
+    fb.TensorType.INT32,
+    fb.TensorType.BOOL,
+)
+
+_OP_NAMES: Mapping[int, str] = MappingProxyType(
+    {v: k for k, v in vars(fb.BuiltinOperator).items() if isinstance(v, int)}
+)
+
+
+def op_name(model: fb.ModelT, op: fb.OperatorT) -> str:
+    """The operator's builtin name, such as `CONV_2D`."""
+    code = model.operatorCodes[op.opcodeIndex]
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    return _OP_NAMES.get(number, f"operator number {number}")
+
+
+@dataclass(frozen=True)
+class Place:
+    """An operator where it stands: what a check needs to know."""
+
+    model: fb.ModelT
+    graph: fb.SubGraphT
+    number: int
+    operator: fb.OperatorT
+    called: set[int]
+
+    @property
+    def inputs(self) -> list[fb.TensorT | None]:
+        return [None if i == -1 else self.graph.tensors[i] for i in self.operator.inputs]
+
+    @property
+    def outputs(self) -> list[fb.TensorT]:
+        return [self.graph.tensors[i] for i in self.operator.outputs]
+
+    @property
+    def options(self) -> object:
+        return self.operator.builtinOptions
+
+    def data(self, tensor: fb.TensorT) -> np.ndarray | None:
+        """Values of a constant int32 tensor, `None` if it is anything else."""
+        data = self.model.buffers[tensor.buffer].data
+        return np.asarray(data).view("<i4") if tensor.type == INT32 and len(data) else None
+
+
+def sizes(tensor: fb.TensorT) -> tuple[int, ...]:
+    return tuple(int(size) for size in tensor.shape)
+
+
+def same_type(*tensors: fb.TensorT | None, types: Iterable[int] = (INT8, FLOAT)) -> Iterator[str]:
+    kinds = {tensor.type for tensor in tensors if tensor is not None}
+    if len(kinds) > 1 or not kinds <= set(types):
+        yield f"type numbers {sorted(kinds)} where all should be the same, int8 or float32"

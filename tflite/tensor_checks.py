@@ -1,0 +1,167 @@
+"""Checks of the operators that add, compare, reduce, reshape or branch."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as fb
+
+from eexit_tf.tflite.places import BOOL, FLOAT, INT8, INT32, Place, same_type, sizes
+
+
+def requantise(place: Place) -> Iterator[str]:
+    x, y = place.inputs[0], place.outputs[0]
+    if sizes(x) != sizes(y):
+        yield "input and output differ in shape"
+    if not {x.type, y.type} <= {INT8, FLOAT} or (x.type, y.type) == (FLOAT, FLOAT):
+        yield "only between int8 and float32, or int8 and int8"
+
+
+def quantise(place: Place) -> Iterator[str]:
+    yield from requantise(place)
+    if place.outputs[0].type != INT8:
+        yield "the output is not int8"
+
+
+def dequantise(place: Place) -> Iterator[str]:
+    yield from requantise(place)
+    if place.inputs[0].type != INT8 or place.outputs[0].type != FLOAT:
+        yield "not from int8 to float32"
+
+
+def _broadcast(place: Place) -> Iterator[str]:
+    a, b, y = *place.inputs, place.outputs[0]
+    try:
+        expected = np.broadcast_shapes(sizes(a), sizes(b))
+    except ValueError:
+        yield "the inputs' shapes do not fit"
+        return
+    if sizes(y) != expected or len(expected) > 4:
+        yield f"the output should be {expected}, of at most four dimensions"
+
+
+def elementwise(place: Place) -> Iterator[str]:
+    yield from same_type(*place.inputs, place.outputs[0])
+    yield from _broadcast(place)
+
+
+def add(place: Place) -> Iterator[str]:
+    yield from elementwise(place)
+    a, b, y = *place.inputs, place.outputs[0]
+    if a.type == INT8:
+        largest = 2 * max(a.quantization.scale[0], b.quantization.scale[0])
+        if largest / ((1 << 20) * y.quantization.scale[0]) >= 1:
+            yield "the output's scale is too small"
+
+
+def compare(place: Place) -> Iterator[str]:
+    yield from same_type(*place.inputs)
+    yield from _broadcast(place)
+    if place.outputs[0].type != BOOL:
+        yield "the output is not bool"
+    if place.inputs[0].type == INT8 and any(t.quantization.scale[0] >= 1 for t in place.inputs):
+        yield "a scale is not below 1"
+
+
+def reshape(place: Place) -> Iterator[str]:
+    x, y = place.inputs[0], place.outputs[0]
+    yield from same_type(x, y, types=(INT8, FLOAT, INT32))
+    if math.prod(sizes(x)) != math.prod(sizes(y)):
+        yield "input and output differ in size"
+    wanted = None
+    if len(place.inputs) > 1:
+        wanted = place.data(place.inputs[1]) if place.inputs[1] is not None else None
+        if wanted is None:
+            yield "the new shape is not constant"
+            return
+    elif place.options is not None:
+        wanted = place.options.newShape
+    if wanted is None or isinstance(wanted, int):
+        yield "no new shape"
+        return
+    known = [(int(a), b) for a, b in zip(wanted, sizes(y), strict=False) if a != -1]
+    if len(wanted) != len(sizes(y)) or any(a != b for a, b in known):
+        yield f"the new shape {list(wanted)} is not the output's"
+    if list(wanted).count(-1) > 1:
+        yield f"the new shape {list(wanted)} leaves two sizes open"
+
+
+def _axes(place: Place, tensor: fb.TensorT, rank: int) -> list[int] | None:
+    axes = place.data(tensor)
+    if axes is None or not len(axes) or len(axes) > 4:
+        return None
+    if any(not -rank <= axis < rank for axis in axes):
+        return None
+    found = [int(axis) % rank for axis in axes]
+    return found if len(set(found)) == len(found) else None
+
+
+def reduce(place: Place) -> Iterator[str]:
+    x, y = place.inputs[0], place.outputs[0]
+    yield from same_type(x, y)
+    rank = len(sizes(x))
+    axes = _axes(place, place.inputs[1], rank) if 0 < rank <= 4 else None
+    if axes is None:
+        yield "the axes are not constant numbers of dimensions"
+        return
+    keep = place.options.keepDims
+    expected = [
+        1 if i in axes else size for i, size in enumerate(sizes(x)) if keep or i not in axes
+    ]
+    if list(sizes(y)) != expected:
+        yield f"the output should be {expected}"
+
+
+def concatenate(place: Place) -> Iterator[str]:
+    y = place.outputs[0]
+    if any(tensor is None for tensor in place.inputs):
+        yield "an input is missing"
+        return
+    yield from same_type(*place.inputs, y)
+    rank, axis = len(sizes(y)), place.options.axis
+    if not 0 < rank <= 4 or not -rank <= axis < rank:
+        yield f"there is no dimension {axis}"
+        return
+    axis %= rank
+    total = 0
+    for tensor in place.inputs:
+        if len(sizes(tensor)) != rank:
+            yield "the inputs' shapes do not fit"
+            return
+        total += sizes(tensor)[axis]
+        if any(sizes(tensor)[i] != sizes(y)[i] for i in range(rank) if i != axis):
+            yield "the inputs' shapes do not fit"
+    if total != sizes(y)[axis]:
+        yield "the output has the wrong size"
+
+
+def pad(place: Place) -> Iterator[str]:
+    x, y = place.inputs[0], place.outputs[0]
+    yield from same_type(x, y)
+    pads = place.data(place.inputs[1])
+    if pads is None or sizes(place.inputs[1]) != (len(sizes(x)), 2) or len(sizes(x)) > 4:
+        yield "the padding is not a constant (dimensions, 2)"
+        return
+    expected = tuple(
+        size + int(before) + int(after)
+        for size, (before, after) in zip(sizes(x), pads.reshape(-1, 2), strict=True)
+    )
+    if pads.min() < 0 or sizes(y) != expected:
+        yield f"the output should be {expected}"
+
+
+def branch(place: Place) -> Iterator[str]:
+    condition, *given = place.inputs
+    if condition.type != BOOL or math.prod(sizes(condition)) != 1 or None in given:
+        yield "the condition is not one bool, or an input is missing"
+        return
+    for target in (place.options.thenSubgraphIndex, place.options.elseSubgraphIndex):
+        if not place.number < target < len(place.model.subgraphs) or target in place.called:
+            yield f"graph {target} does not exist, comes earlier, or is called twice"
+            return
+        place.called.add(target)
+        graph = place.model.subgraphs[target]
+        inner = [[graph.tensors[i] for i in side] for side in (graph.inputs, graph.outputs)]
+        for mine, theirs in ((given, inner[0]), (place.outputs, inner[1])):
+            if [(t.type, sizes(t)) for t in mine] != [(t.type, sizes(t)) for t in theirs]:
+                yield f"types or shapes differ from those of graph {target}"
