@@ -31,18 +31,27 @@ def front_table(found: SearchFront) -> Table:
     )
     for name in ("id", "accuracy", "mean MACs", "worst MACs", "params"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("exits: tap/head, share", overflow="fold")
+    table.add_column("exits", justify="right")
+    table.add_column("leave at", overflow="fold")
     for point in shown:
-        exits = ", ".join(f"{use.at}/{use.head} {use.share:.0%}" for use in point.exits)
         table.add_row(
             f"{'* ' if point is knee else ''}{point.id}",
             f"{point.val_accuracy:.2%}",
             f"{point.mean_macs:,.0f}",
             f"{point.max_macs:,}",
             f"{point.params:,}",
-            exits,
+            str(len(point.exits)),
+            _shares_by_tap(point),
         )
     return table
+
+
+def _shares_by_tap(point: OperatingPoint) -> str:
+    """Where samples leave; several heads at one tap count together."""
+    shares: dict[str, float] = {}
+    for use in point.exits:
+        shares[use.at] = shares.get(use.at, 0.0) + use.share
+    return ", ".join(f"{tap} {share:.0%}" for tap, share in shares.items())
 
 
 def _spread(
@@ -134,14 +143,14 @@ def summary_table(card: Mapping[str, Any], evaluations: Mapping[str, Mapping[str
         title_justify="left",
         caption_justify="left",
     )
-    for name in ("network", "runtime", "accuracy", "mean MACs", "of static", "share per exit"):
+    for name in ("network", "runtime", "accuracy", "mean MACs", "share per exit"):
         table.add_column(name, justify="left" if name in ("network", "runtime") else "right")
     for runtime, result in evaluations.items():
-        shares = " / ".join(f"{exit_['share']:.1%}" for exit_ in result["exits"])
         static = result["static"]
+        shares = " / ".join(f"{exit_['share']:.1%}" for exit_ in result["exits"])
         part = result["mean_macs"] / static["macs"]
-        accuracy, macs = f"{result['accuracy']:.2%}", f"{result['mean_macs']:,.0f}"
-        table.add_row("leaving early", runtime, accuracy, macs, f"{part:.0%}", shares)
-        accuracy, macs = f"{static['accuracy']:.2%}", f"{static['macs']:,}"
-        table.add_row("last exit alone", runtime, accuracy, macs, "100%", "100%")
+        accuracy, macs = f"{result['accuracy']:.2%}", f"{result['mean_macs']:,.0f} ({part:.0%})"
+        table.add_row("leaving early", runtime, accuracy, macs, shares)
+        accuracy, macs = f"{static['accuracy']:.2%}", f"{static['macs']:,} (100%)"
+        table.add_row("last exit alone", runtime, accuracy, macs, "100%")
     return table

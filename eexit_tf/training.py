@@ -12,8 +12,10 @@ from eexit_tf.keras import keras, tf
 from eexit_tf.outputs import ExitOutputs
 from eexit_tf.reporter import Reporter
 
-LEARNING_RATE = 4e-3
-BATCH_SIZE = 64
+LEARNING_RATE = 8e-3
+SMALLEST_BATCH, LARGEST_BATCH = 32, 128
+STEPS_AN_EPOCH = 40
+"""Small data gets small batches, so that an epoch has at least about this many steps."""
 WARM_UP = 0.1
 """Part of the steps in which the learning rate rises to its peak."""
 
@@ -64,7 +66,7 @@ def fit(
     validation: Samples | None = None,
     epochs: int,
     learning_rate: float = LEARNING_RATE,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> keras.callbacks.History:
     """Train every exit of a network at once, in place.
@@ -78,13 +80,16 @@ def fit(
         train, validation: inputs (samples, height, width, channels) and labels (samples,).
         epochs: passes over `train`.
         learning_rate: the highest of the schedule.
-        batch_size: samples a step.
+        batch_size: samples a step; from 32 to 128 by the size of the data if not given.
         callbacks: Keras's own.
 
     Returns:
         Keras's history: `loss` and, with `validation`, `val_loss`.
     """
     train = Samples(*train)
+    batch_size = batch_size or min(
+        max(len(train.x) // STEPS_AN_EPOCH, SMALLEST_BATCH), LARGEST_BATCH
+    )
     stacked = keras.layers.Lambda(lambda outputs: tf.stack(outputs, axis=1), name="stack")
     trainer = keras.Model(net.input, stacked(net.outputs), name=net.name)
     steps = epochs * math.ceil(len(train.x) / batch_size)

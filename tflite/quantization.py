@@ -22,7 +22,7 @@ with warnings.catch_warnings():
     from tensorflow_model_optimization.quantization.keras import quantize_model
 
 EPOCHS = 10
-LEARNING_RATE = 1e-3
+LEARNING_RATE = 2e-3
 """A quarter of the training's: the weights are only to settle on the int8 grid."""
 REPRESENTATIVE_SAMPLES = 256
 

@@ -42,7 +42,8 @@ class ProgressReporter(Reporter):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._progress.stop()
+        if self._progress.console.is_terminal:
+            self._progress.stop()
 
     def step(self, done: int, total: int, what: str) -> None:
         if self._task is None:
