@@ -12,6 +12,7 @@ from networks import int8_inputs, multi_exit
 
 from eexit_tf.errors import UserError
 from eexit_tf.tflite import costs, schema, splice
+from eexit_tf.tflite.arena import measure
 from eexit_tf.tflite.interpreter import EarlyExitInterpreter, int8_threshold
 from eexit_tf.tflite.runtimes import LiteRT, Runtime, Tflm
 
@@ -92,10 +93,13 @@ def test_optimised_kernels_differ_by_one_step_at_most(
     assert max(different) < 0.01  # softmax stretches the step of its input
 
 
-def test_arena_is_what_tensors_need_and_some_more(content: bytes) -> None:
-    network = Tflm(content)
-    assert 1_000 < network.arena_bytes < 40_000
-    assert network.arena_bytes == Tflm(content).arena_bytes
+def test_the_arena_is_the_smallest_that_will_do(content: bytes) -> None:
+    from tflite_micro import runtime
+
+    arena = measure(schema.read(content))
+    assert 0 < arena.tensor_bytes < arena.used_bytes <= arena.needed_bytes + 16
+    assert Tflm(content).arena_bytes == arena.needed_bytes
+    runtime.Interpreter.from_bytes(content, arena_size=arena.needed_bytes).invoke()
 
 
 def test_both_runtimes_give_the_same_predictions(

@@ -4,8 +4,6 @@ Neither sees bytes that `schema.read` has not checked: what they are given is th
 written anew.
 """
 
-import math
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 from eexit_tf.errors import UserError
 from eexit_tf.stderr import captured_stderr
 from eexit_tf.tflite import schema
+from eexit_tf.tflite.arena import measure, roomy_bytes
 
 
 class Runtime(Protocol):
@@ -98,7 +97,7 @@ class Tflm:
         self.model = schema.read(content)
         with _refusal_of("TFLM"):
             self._interpreter = runtime.Interpreter.from_bytes(
-                schema.write(self.model), arena_size=_roomy_arena(self.model)
+                schema.write(self.model), arena_size=roomy_bytes(self.model)
             )
         self._outputs = {
             name: list(self.model.subgraphs[0].outputs).index(index)
@@ -118,18 +117,8 @@ class Tflm:
 
     @cached_property
     def arena_bytes(self) -> int:
-        """Bytes of the arena in use: tensors and scratch, plus what persists.
-
-        This is what `MicroInterpreter::arena_used_bytes` would say on this 64-bit host with
-        reference kernels. Pointers are half as large on a microcontroller, and optimised
-        kernels ask for scratch of their own, so it is an estimate there.
-        """
-        with captured_stderr() as log:
-            self._interpreter.print_allocations()
-        found = re.search(r"Arena allocation total (\d+) bytes", log.text)
-        if found is None:
-            raise RuntimeError(f"TFLM printed no arena size but {log.text!r}")
-        return int(found.group(1))
+        """The smallest arena that the network runs in; see `arena.Arena.needed_bytes`."""
+        return measure(self.model).needed_bytes
 
 
 def check_input(model: fb.ModelT, x: NDArray) -> NDArray:
@@ -166,19 +155,6 @@ def _stack(model: fb.ModelT, results: dict[str, list[NDArray]]) -> dict[str, NDA
             shape = shape[1:]
         stacked[name] = np.array(values, schema.dtype(tensor)).reshape(len(values), *shape)
     return stacked
-
-
-def _roomy_arena(model: fb.ModelT) -> int:
-    """More arena than the model can need: the sum of its tensors, and something for each."""
-    total = 1 << 16
-    for graph in model.subgraphs:
-        total += 512 * (len(graph.tensors) + len(graph.operators))
-        for tensor in graph.tensors:
-            channels = len(tensor.quantization.scale)
-            total += 64 * channels + 64 * len(tensor.shape)
-            if not schema.is_constant(model, tensor):
-                total += 4 * math.prod(schema.shape(tensor)) + schema.byte_size(tensor)
-    return total
 
 
 @contextmanager

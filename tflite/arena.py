@@ -1,0 +1,96 @@
+"""How much memory TFLM needs for a network: the figure for `kTensorArenaSize`.
+
+All on this 64-bit host with the reference kernels of TFLM's Python wheel. On a microcontroller
+pointers are half as large, so what persists is about half; optimised kernels ask for scratch
+memory of their own.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+
+from ai_edge_litert import schema_py_generated as fb
+
+from eexit_tf.stderr import captured_stderr
+from eexit_tf.tflite import schema
+
+_ALIGNMENT = 16
+
+
+@dataclass(frozen=True)
+class Arena:
+    """Parts of TFLM's arena, in bytes.
+
+    Attributes:
+        tensor_bytes: tensors and scratch, reused from operator to operator ("head").
+        persistent_bytes: what stays: descriptions of tensors and operators, multipliers of
+            each channel ("tail").
+        needed_bytes: the smallest arena in which the network can be set up. More than the
+            other two together where the network is so small that TFLM's planner itself, which
+            works in the arena before the tensors do, needs more than the tensors.
+    """
+
+    tensor_bytes: int
+    persistent_bytes: int
+    needed_bytes: int
+
+    @property
+    def used_bytes(self) -> int:
+        """What `MicroInterpreter::arena_used_bytes` says."""
+        return self.tensor_bytes + self.persistent_bytes
+
+
+def measure(model: fb.ModelT) -> Arena:
+    """Measure the arena of a checked model that TFLM takes."""
+    from tflite_micro import runtime
+
+    content = schema.write(model)
+    with captured_stderr() as log:
+        network = runtime.Interpreter.from_bytes(content, arena_size=roomy_bytes(model))
+        network.print_allocations()
+    parts = [
+        re.search(rf"Arena allocation {part} (\d+) bytes", log.text) for part in ("head", "tail")
+    ]
+    if None in parts:
+        raise RuntimeError(f"TFLM printed no arena size but {log.text!r}")
+    tensors, persistent = (int(part.group(1)) for part in parts if part is not None)
+    return Arena(tensors, persistent, _needed(content, tensors + persistent))
+
+
+def roomy_bytes(model: fb.ModelT) -> int:
+    """More arena than the model can need: the sum of its tensors, and something for each."""
+    total = 1 << 16
+    for graph in model.subgraphs:
+        total += 512 * (len(graph.tensors) + len(graph.operators))
+        for tensor in graph.tensors:
+            channels = len(tensor.quantization.scale)
+            total += 64 * channels + 64 * len(tensor.shape)
+            if not schema.is_constant(model, tensor):
+                total += 4 * math.prod(schema.shape(tensor)) + schema.byte_size(tensor)
+    return total
+
+
+def _needed(content: bytes, used: int) -> int:
+    """The smallest sufficient size, found by trying; never less than what is used.
+
+    TFLM reports that planning does not fit. (With less than what persists it may crash.)
+    """
+    low = used // _ALIGNMENT
+    high, step = low + 1, 1
+    while not _fits(content, high * _ALIGNMENT):
+        low, high, step = high, high + step, 2 * step
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _fits(content, middle * _ALIGNMENT) else (middle, high)
+    return high * _ALIGNMENT
+
+
+def _fits(content: bytes, size: int) -> bool:
+    from tflite_micro import runtime
+
+    with captured_stderr():
+        try:
+            runtime.Interpreter.from_bytes(content, arena_size=size)
+        except RuntimeError:
+            return False
+    return True
