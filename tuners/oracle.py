@@ -142,8 +142,9 @@ class ParetoOracle(keras_tuner.Oracle):
             del self.trials[trial_id]  # killed before the oracle knew of it: proposed again
         for tuner_id, trial in list(self.ongoing_trials.items()):
             if trial.status in FINISHED:
-                self.end_order.append(trial.trial_id)
                 del self.ongoing_trials[tuner_id]
+                if trial.trial_id not in self.end_order:
+                    self.end_order.append(trial.trial_id)
 
 
 def violation(point: OperatingPoint, bounds: Bounds) -> float:

@@ -1,0 +1,94 @@
+"""The cost convention, against figures worked out by hand and between Keras and `.tflite`."""
+
+import pytest
+
+from eexit_tf.costs import (
+    ExitCosts,
+    conv_macs,
+    decision_macs,
+    dense_macs,
+    depthwise_macs,
+    elementwise_macs,
+    pool_macs,
+)
+from eexit_tf.vocabulary import Exit
+
+
+def test_operator_formulas() -> None:
+    assert conv_macs((4, 5, 6), (3, 1), 2) == 4 * 5 * 6 * 3 * 1 * 2
+    assert depthwise_macs((4, 5, 6), (3, 3)) == 4 * 5 * 6 * 9
+    assert dense_macs(64, 10) == 640
+    assert pool_macs((1, 1, 64), (8, 8)) == 64 * 64
+    assert elementwise_macs((8, 8, 3)) == 192
+    assert decision_macs(10) == 11
+
+
+def test_leaving_pays_for_executed_heads_and_decisions() -> None:
+    costs = ExitCosts(
+        exits=(Exit("a"), Exit("b"), Exit("c")),
+        trunk_macs=(100, 200, 400),
+        head_macs=(10, 20, 30),
+        trunk_params=(1, 2, 4),
+        head_params=(7, 8, 9),
+        decision=3,
+    )
+    assert costs.leave_macs([0, 1, 2]) == (100 + 10 + 3, 200 + 30 + 6, 400 + 60 + 6)
+    assert costs.leave_macs([0, 2]) == (113, 400 + 40 + 3)
+    assert costs.leave_macs([1]) == (220,)
+    assert costs.alone_macs(1) == 220
+    assert costs.params([0, 2]) == 4 + 7 + 9
+
+
+def test_resnet8_by_hand() -> None:
+    """MLPerf Tiny's ResNet-8: 12,501,632 MACs in convolutions and the dense layer."""
+    from eexit_tf.backbones import residual
+    from eexit_tf.exits import attach_exits
+    from eexit_tf.network_costs import exit_costs
+
+    stem = 32 * 32 * 16 * 3 * 3 * 3
+    first = 2 * (32 * 32 * 16 * 3 * 3 * 16)
+    second = 16 * 16 * 32 * (3 * 3 * 16 + 3 * 3 * 32 + 16)
+    third = 8 * 8 * 64 * (3 * 3 * 32 + 3 * 3 * 64 + 32)
+    dense = 64 * 10
+    assert stem + first + second + third + dense == 12_501_632
+    adds = 32 * 32 * 16 + 16 * 16 * 32 + 8 * 8 * 64
+    pool, softmax = 8 * 8 * 64, 10
+
+    backbone = residual((32, 32, 3))
+    net = attach_exits(backbone, [Exit("block3")], classes=10)
+    costs = exit_costs(net)
+    assert costs.alone_macs(0) == 12_501_632 + adds + pool + softmax
+    # MLPerf's own count of parameters is 78,666 with biases and batch norms; folded, one bias a
+    # channel is left of each convolution.
+    weights = 9 * (3 * 16 + 2 * 16 * 16 + 16 * 32 + 32 * 32 + 32 * 64 + 64 * 64)
+    weights += 16 * 32 + 32 * 64 + 64 * 10
+    biases = 3 * 16 + 3 * 32 + 3 * 64 + 10
+    assert costs.params([0]) == weights + biases
+
+
+@pytest.mark.parametrize("family", ["residual", "separable"])
+@pytest.mark.parametrize("shape", [(8, 8, 1), (49, 10, 1), (32, 32, 3)])
+def test_keras_and_tflite_count_the_same(family: str, shape: tuple[int, int, int]) -> None:
+    """MACs and parameters of every subset's stages: before conversion as after it."""
+    import numpy as np
+
+    from eexit_tf.data import Samples
+    from eexit_tf.network_costs import exit_costs
+    from eexit_tf.tflite import schema
+    from eexit_tf.tflite.quantization import quantize
+    from eexit_tf.tflite.stages import cut
+    from eexit_tf.tuners.space import ExitSpace
+    from eexit_tf.vocabulary import Bounds
+
+    space = ExitSpace(shape, 10, Bounds())
+    values = {"family": family, "width": 8, "stages": 2, "depth": 1, "kernel": 5}
+    net = space.network(values)
+    net.set_weights([weight + 0.01 for weight in net.get_weights()])  # a bias of 0 is dropped
+    x = np.random.default_rng(0).random((8, *shape), np.float32)
+    multi = quantize(net, Samples(x, np.zeros(8, np.int64)), method="ptq")
+    costs = exit_costs(net)
+    model = schema.read(multi.content)
+    for chosen in ([0], [1, 4], [0, 2, 5, 8], list(range(len(costs)))):
+        stages = cut(model, [costs.exits[i].name for i in chosen])
+        assert stages.leave_macs == costs.leave_macs(chosen)
+        assert stages.params == costs.params(chosen)

@@ -1,0 +1,116 @@
+"""The demo as a newcomer runs it, and everything that it promises."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EEXIT_TF = Path(sys.executable).with_name("eexit-tf")
+MADE = (
+    "front.json",
+    "front.png",
+    "model.tflite",
+    "model.json",
+    "evaluate-litert.json",
+    "evaluate-tflm.json",
+    "trials",
+)
+NOISE = ("tensorflow", "xla", "cuda", "absl", "warning", "deprecat", "keras", "oneDNN".lower())
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(EEXIT_TF), *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The demo's folder and all that it printed."""
+    output = tmp_path_factory.mktemp("demo") / "out"
+    done = run("demo", "--output", str(output))
+    assert done.returncode == 0, done.stderr
+    return output, done.stdout + done.stderr
+
+
+def read(path: Path) -> dict:
+    value: dict = json.loads(path.read_text())
+    return value
+
+
+def test_it_shows_every_command_and_no_one_elses_words(demo: tuple[Path, str]) -> None:
+    _, said = demo
+    positions = [
+        said.index(f"$ eexit-tf {verb} ") for verb in ("search", "front", "convert", "evaluate")
+    ]
+    assert positions == sorted(positions)
+    assert said.count("$ eexit-tf evaluate ") == 2
+    assert [word for word in NOISE if word in said.lower()] == []
+
+
+def test_what_it_made_stays(demo: tuple[Path, str]) -> None:
+    output, _ = demo
+    assert [name for name in MADE if not (output / name).exists()] == []
+
+
+def test_the_chosen_point_is_accurate_and_cheap(demo: tuple[Path, str]) -> None:
+    output, _ = demo
+    for runtime in ("litert", "tflm"):
+        result = read(output / f"evaluate-{runtime}.json")
+        assert result["accuracy"] >= 0.95
+        assert result["mean_macs"] <= 0.6 * result["static"]["macs"]
+
+
+def test_both_runtimes_measure_the_same(demo: tuple[Path, str]) -> None:
+    output, _ = demo
+    one, other = (read(output / f"evaluate-{name}.json") for name in ("litert", "tflm"))
+    assert one.pop("runtime") == "litert"
+    assert other.pop("runtime") == "tflm"
+    assert one == other
+    assert set(one) >= {"accuracy", "mean_macs", "samples", "exits", "static"}
+
+
+@pytest.mark.parametrize("runtime", ["litert", "tflm"])
+def test_the_card_promises_exactly_what_is_measured(
+    demo: tuple[Path, str], runtime: str, tmp_path: Path
+) -> None:
+    output, _ = demo
+    card, path = read(output / "model.json"), tmp_path / "validation.json"
+    arguments = ("--dataset", "digits", "--split", "validation", "--runtime", runtime)
+    done = run("evaluate", str(output / "model.tflite"), *arguments, "--json", str(path))
+    assert done.returncode == 0, done.stderr
+    found = read(path)
+    assert found["accuracy"] == card["val_accuracy"]
+    assert found["mean_macs"] == card["mean_macs"]
+    assert found["static"]["macs"] == card["static_macs"]
+    assert [e["share"] for e in found["exits"]] == [e["share"] for e in card["exits"]]
+    assert [e["macs"] for e in found["exits"]] == [e["macs"] for e in card["exits"]]
+
+
+def test_the_card_describes_the_file(demo: tuple[Path, str]) -> None:
+    output, _ = demo
+    card, content = read(output / "model.json"), (output / "model.tflite").read_bytes()
+    assert card["schema"] == 1
+    assert card["sha256"] == hashlib.sha256(content).hexdigest()
+    assert card["flash_bytes"] == len(content)
+    assert card["classes"] == [str(n) for n in range(10)]
+    assert card["input"]["shape"] == [8, 8, 1]
+    assert card["input"]["zero_point"] == -128
+    assert card["quantization"] == "qat"
+    assert card["arena_bytes"] > 0
+    assert card["exits"][-1]["threshold_int8"] == -128
+    assert all(
+        exit_["threshold"] == (exit_["threshold_int8"] + 128) / 256 for exit_ in card["exits"]
+    )
+
+
+def test_a_second_run_resumes(demo: tuple[Path, str]) -> None:
+    output, _ = demo
+    before = {name: (output / name).stat().st_mtime_ns for name in ("front.json", "model.tflite")}
+    again = run("demo", "--output", str(output))
+    assert again.returncode == 0, again.stderr
+    assert "trial 1 of" not in again.stderr
+    assert "$ eexit-tf convert" not in again.stdout
+    after = {name: (output / name).stat().st_mtime_ns for name in before}
+    assert after == before

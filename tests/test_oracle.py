@@ -1,0 +1,136 @@
+"""The oracle's ranking, proposals and state, without any training."""
+
+import json
+from pathlib import Path
+
+import pytest
+from keras_tuner.engine.trial import TrialStatus
+
+from eexit_tf.tuners.archive import save_front
+from eexit_tf.tuners.oracle import ParetoOracle, violation
+from eexit_tf.tuners.space import ExitSpace
+from eexit_tf.vocabulary import Bounds, ExitUse, Front, OperatingPoint
+
+REFERENCE = (64.0, 1e6)
+
+
+def point(trial: str, accuracy: float, macs: float) -> OperatingPoint:
+    use = ExitUse("stem", "pool_dense", 0.0, 1.0, int(macs))
+    return OperatingPoint(f"{trial}-0", trial, accuracy, macs, int(macs), 10, (use,))
+
+
+def oracle(directory: Path, bounds: Bounds | None = None, **changes: object) -> ParetoOracle:
+    bounds = bounds or Bounds()
+    settings: dict = {"max_trials": 12, "seed": 0, "rejected": lambda values: False} | changes
+    made = ParetoOracle(bounds=bounds, reference_macs=REFERENCE, **settings)
+    made._set_project_dir(str(directory), "trials")
+    ExitSpace((8, 8, 1), 4, bounds).declare_hyperparameters(made.hyperparameters)
+    return made
+
+
+def finish(made: ParetoOracle, *points: tuple[float, float]) -> str:
+    """Run one trial of the oracle with these results; its id."""
+    trial = made.create_trial("tuner0")
+    assert trial.status == TrialStatus.RUNNING
+    front = Front(tuple(point(trial.trial_id, *p) for p in points))
+    save_front(Path(made._get_trial_dir(trial.trial_id)), front)
+    made.update_trial(trial.trial_id, {"hypervolume": 0.0})
+    trial.status = TrialStatus.COMPLETED
+    made.end_trial(trial)
+    return trial.trial_id
+
+
+def test_a_trial_ranks_by_its_best_point_and_then_by_what_the_archive_would_lose(
+    tmp_path: Path,
+) -> None:
+    made = oracle(tmp_path)
+    small = finish(made, (0.6, 1e3))
+    dominated = finish(made, (0.5, 2e3))
+    large = finish(made, (0.9, 1e4), (0.95, 2e4))
+    assert made.ranking(made.archive()) == [small, large, dominated] or made.ranking(
+        made.archive()
+    ) == [large, small, dominated]
+    gains = {name: made.archive().gain(name) for name in (small, dominated, large)}
+    assert gains[dominated] == 0
+    assert made.ranking(made.archive())[0] == max(gains, key=gains.__getitem__)
+
+
+def test_points_beyond_the_bounds_rank_behind_all_others(tmp_path: Path) -> None:
+    made = oracle(tmp_path, Bounds(max_mean_macs=5e3))
+    accurate = finish(made, (0.99, 1e4))
+    allowed = finish(made, (0.5, 4e3))
+    assert made.ranking(made.archive()) == [allowed, accurate]
+
+
+def test_violation_is_relative_to_the_bounds() -> None:
+    bounds = Bounds(max_mean_macs=100, min_accuracy=0.8)
+    assert violation(point("0", 0.9, 50), bounds) == 0
+    assert violation(point("0", 0.9, 150), bounds) == pytest.approx(0.5)
+    assert violation(point("0", 0.6, 150), bounds) == pytest.approx(0.75)
+
+
+def test_rejected_values_and_repetitions_are_never_proposed(tmp_path: Path) -> None:
+    made = oracle(tmp_path, rejected=lambda values: values["family"] == "residual")
+    seen = []
+    for number in range(12):
+        trial = finish(made, (0.5 + number / 100, 1e3 + number))
+        seen.append(made.get_trial(trial).hyperparameters.values)
+    assert all(values["family"] == "separable" for values in seen)
+    assert len({json.dumps(values, sort_keys=True) for values in seen}) == 12
+
+
+def test_an_exhausted_space_ends_the_search(tmp_path: Path) -> None:
+    made = oracle(tmp_path, rejected=lambda values: True)
+    assert made.create_trial("tuner0").status == TrialStatus.STOPPED
+
+
+def test_proposals_depend_on_seed_and_finished_trials_alone(tmp_path: Path) -> None:
+    def proposals(directory: Path, seed: int) -> list[dict]:
+        made = oracle(directory, seed=seed)
+        values = []
+        for number in range(8):
+            trial = finish(made, (0.5 + number / 50, 1e3 * (1 + number)))
+            values.append(made.get_trial(trial).hyperparameters.values)
+            reloaded = oracle(directory, seed=seed)  # as another process would
+            reloaded.reload()
+            made = reloaded
+        return values
+
+    assert proposals(tmp_path / "a", 0) == proposals(tmp_path / "b", 0)
+    assert proposals(tmp_path / "c", 0) != proposals(tmp_path / "d", 1)
+
+
+@pytest.mark.parametrize("lost", ["oracle.json", "nothing"])
+def test_state_that_a_kill_left_between_two_files_is_put_right(tmp_path: Path, lost: str) -> None:
+    made = oracle(tmp_path)
+    first = finish(made, (0.5, 1e3))
+    before = Path(made._get_oracle_fname()).read_bytes()
+    second = finish(made, (0.6, 2e3))
+    running = made.create_trial("tuner0").trial_id
+    if lost == "oracle.json":  # both later trials are on disk, the oracle's file is older
+        Path(made._get_oracle_fname()).write_bytes(before)
+    again = oracle(tmp_path)
+    again.reload()
+    if lost == "oracle.json":
+        # The oracle knew the second trial not even as begun: it is proposed again.
+        assert again.end_order == [first]
+        assert again.create_trial("tuner0").trial_id == second
+    else:
+        assert again.end_order == [first, second]
+        retried = again.create_trial("tuner0")
+        assert (retried.trial_id, retried.status) == (running, TrialStatus.RUNNING)
+
+
+def test_a_finished_trial_that_the_oracle_still_thinks_running_is_not_lost(tmp_path: Path) -> None:
+    made = oracle(tmp_path)
+    trial = made.create_trial("tuner0")
+    begun = Path(made._get_oracle_fname()).read_bytes()
+    save_front(Path(made._get_trial_dir(trial.trial_id)), Front((point("0", 0.5, 1e3),)))
+    made.update_trial(trial.trial_id, {"hypervolume": 0.0})
+    trial.status = TrialStatus.COMPLETED
+    made.end_trial(trial)
+    Path(made._get_oracle_fname()).write_bytes(begun)
+    again = oracle(tmp_path)
+    again.reload()
+    assert again.end_order == [trial.trial_id]
+    assert again.create_trial("tuner0").trial_id != trial.trial_id

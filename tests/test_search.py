@@ -1,0 +1,134 @@
+"""A search in its own process, killed at bad moments and run again."""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+EEXIT_TF = Path(sys.executable).with_name("eexit-tf")
+TRIALS = 3
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A quarter of the digits: enough to train on for a moment."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    path = tmp_path_factory.mktemp("data") / "some-digits.npz"
+    x = (digits.images[:450] * 15.9375).astype(np.uint8)
+    np.savez(path, x_train=x, y_train=digits.target[:450])
+    return path
+
+
+def command(dataset: Path, output: Path) -> list[str]:
+    bounds = ["--max-macs", "60k"]
+    trials = ["--max-trials", str(TRIALS), "--epochs", "2", "--seed", "3"]
+    return [
+        str(EEXIT_TF),
+        "search",
+        *("--dataset", str(dataset), "--output", str(output)),
+        *bounds,
+        *trials,
+    ]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("whole") / "search"
+    run = subprocess.run(command(dataset, output), capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stderr.count("trial ") == TRIALS, run.stderr
+    return output
+
+
+def finished(output: Path) -> list[str]:
+    """The trials whose results are complete on disk."""
+    done = []
+    for path in sorted(output.glob("trials/trial_*/trial.json")):
+        if json.loads(path.read_text())["status"] == "COMPLETED":
+            done.append(path.parent.name)
+    return done
+
+
+def test_a_killed_search_loses_no_finished_trial_and_ends_in_the_same_front(
+    dataset: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "search"
+    kept: dict[Path, bytes] = {}
+    # Once in the middle of the first trial, then in the middle of each later one.
+    for already in range(TRIALS):
+        process = subprocess.Popen(
+            command(dataset, output), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 300
+        while len(finished(output)) < already or not list(output.glob(f"trials/trial_{already}")):
+            assert process.poll() is None, "the search ended before it was killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(0.7)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        for path, content in kept.items():
+            assert path.read_bytes() == content, f"{path} was made again"
+        kept = {
+            path: path.read_bytes()
+            for trial in finished(output)
+            for path in (output / "trials" / trial).iterdir()
+        }
+    run = subprocess.run(command(dataset, output), capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    for path, content in kept.items():
+        assert path.read_bytes() == content, f"{path} was made again"
+    assert (output / "front.json").read_text() == (uninterrupted / "front.json").read_text()
+
+
+def test_a_finished_search_runs_again_without_training(dataset: Path, uninterrupted: Path) -> None:
+    before = (uninterrupted / "front.json").stat().st_mtime_ns
+    run = subprocess.run(
+        command(dataset, uninterrupted), capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert "trial " not in run.stderr
+    assert (uninterrupted / "front.json").stat().st_mtime_ns == before
+
+
+def test_the_front_keeps_its_promises(uninterrupted: Path) -> None:
+    """Each point is on the trial's stored outputs exactly what front.json says."""
+    from eexit_tf.outputs import ExitOutputs
+
+    front = json.loads((uninterrupted / "front.json").read_text())
+    assert set(front) >= {
+        "schema",
+        "dataset",
+        "seed",
+        "bounds",
+        "trials",
+        "evaluated_policies",
+        "hypervolume",
+        "points",
+    }
+    assert front["trials"] == TRIALS
+    assert 0 < front["hypervolume"] < 1
+    points = front["points"]
+    assert [p["mean_macs"] for p in points] == sorted(p["mean_macs"] for p in points)
+    assert all(
+        a["val_accuracy"] < b["val_accuracy"] for a, b in itertools.pairwise(points)
+    )
+    for point in points:
+        assert point["max_macs"] == point["exits"][-1]["macs"] <= 60_000
+        assert point["exits"][-1]["threshold"] == 0
+        assert sum(use["share"] for use in point["exits"]) == pytest.approx(1)
+        mean = sum(use["share"] * use["macs"] for use in point["exits"])
+        assert point["mean_macs"] == pytest.approx(mean)
+        outputs = ExitOutputs.load(
+            uninterrupted / "trials" / f"trial_{point['trial']}" / "outputs.npz"
+        )
+        assert round(point["val_accuracy"] * outputs.samples, 6).is_integer()
