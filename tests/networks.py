@@ -61,8 +61,13 @@ def keras_network(
     return tf_keras.Model(inputs, outputs)
 
 
-def convert(network: tf_keras.Model, seed: int = 0, int8: bool = True) -> bytes:
-    """`network` as a `.tflite` file, int8 throughout or float32."""
+def convert(
+    network: tf_keras.Model, seed: int = 0, int8: bool = True, float_io: bool = False
+) -> bytes:
+    """`network` as a `.tflite` file, int8 throughout or float32.
+
+    With `float_io`, inputs and outputs of the int8 network are float.
+    """
     converter = tf.lite.TFLiteConverter.from_keras_model(network)
     if int8:
         shape = (1, *network.input_shape[1:])
@@ -71,7 +76,8 @@ def convert(network: tf_keras.Model, seed: int = 0, int8: bool = True) -> bytes:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: ([sample] for sample in samples)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tf.int8
+        if not float_io:
+            converter.inference_input_type = converter.inference_output_type = tf.int8
     return bytes(converter.convert())
 
 

@@ -1,11 +1,12 @@
 """A spliced file does, to the last bit, what the static network cut at its thresholds does."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as fb
 from memory import check_plan
 from networks import int8_inputs, multi_exit
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from eexit_tf.errors import UserError
 from eexit_tf.tflite import costs, schema, splice
 from eexit_tf.tflite.arena import measure
+from eexit_tf.tflite.normalize import normalize, producer
 from eexit_tf.tflite.plan import ALIGNMENT, METADATA, plan
 from eexit_tf.tflite.rewrite import dense_as_convolution
 from eexit_tf.tflite.runtimes import LiteRT, Tflm
@@ -238,11 +240,73 @@ def test_what_cannot_be_spliced_is_said() -> None:
     for ask in (splice.thresholds, splice.exits, lambda c: splice.retune(c, [1])):
         with pytest.raises(UserError, match=r"self-exiting \.tflite file that eexit-tf made"):
             ask(multi)
-    model = schema.read(multi)
-    softmax = next(op for op in model.subgraphs[0].operators[::-1])
-    logits = int(softmax.inputs[0])
-    model.subgraphs[0].outputs = np.array([logits], np.int32)
-    model.signatureDefs = []
-    name = schema.text(model.subgraphs[0].tensors[logits].name)
-    with pytest.raises(UserError, match="expected SOFTMAX"):
-        splice.splice(schema.write(model), [name], [0])
+
+
+def _with_outputs(content: bytes, change: Callable[[fb.ModelT, int], int]) -> bytes:
+    """The file with each output replaced by what `change` makes of it."""
+    model = schema.read(content)
+    main = model.subgraphs[0]
+    for entry in model.signatureDefs[0].outputs:
+        entry.tensorIndex = change(model, entry.tensorIndex)
+    main.outputs = np.array([e.tensorIndex for e in model.signatureDefs[0].outputs], np.int32)
+    return schema.write(model)
+
+
+def _before(model: fb.ModelT, index: int) -> int:
+    return int(producer(model.subgraphs[0], index).inputs[0])
+
+
+def test_logits_get_a_softmax() -> None:
+    multi = three_exits()
+    logits = _with_outputs(multi, _before)
+    order = costs.order_by_cost(schema.read(multi))
+    assert splice.exits(splice.splice(logits, order, [5, 5, 0])) == order
+    check_equal(splice.splice(logits, order, [5, 5, 0]), normalize(multi), order, [5, 5, 0])
+    assert normalize(normalize(logits)) == normalize(logits)
+
+
+def test_float_inputs_and_outputs_of_an_int8_network_are_taken_off() -> None:
+    import networks
+
+    network = networks.keras_network(10, 2)
+    as_int8 = networks.convert(network, 10)
+    as_float = networks.convert(network, 10, float_io=True)
+    order = costs.order_by_cost(schema.read(as_int8))
+    content = splice.splice(as_float, order, [20, 0])
+    assert all(
+        t.type != fb.TensorType.FLOAT32 for g in schema.read(content).subgraphs for t in g.tensors
+    )
+    check_equal(content, normalize(as_int8), order, [20, 0])
+
+
+def test_other_outputs_are_refused() -> None:
+    def maps(model: fb.ModelT, index: int) -> int:
+        del index
+        return next(
+            i for i, t in enumerate(model.subgraphs[0].tensors) if schema.shape(t)[1:2] == (8,)
+        )
+
+    def sigmoid(model: fb.ModelT, index: int) -> int:
+        op = producer(model.subgraphs[0], index)
+        logistic = fb.BuiltinOperator.LOGISTIC
+        model.operatorCodes.append(fb.OperatorCodeT(logistic, None, 2, logistic))
+        op.opcodeIndex = len(model.operatorCodes) - 1
+        op.builtinOptions, op.builtinOptionsType = None, 0
+        return index
+
+    multi = three_exits()
+    order = costs.order_by_cost(schema.read(multi))
+    with pytest.raises(UserError, match="comes from LOGISTIC"):
+        splice.splice(_with_outputs(multi, sigmoid), order, [5, 5, 0])
+    with pytest.raises(UserError, match=r"expected \(1, classes\)"):
+        splice.splice(_with_outputs(one_exit(multi), maps), order[:1], [0])
+
+
+def one_exit(content: bytes) -> bytes:
+    """The file with its cheapest exit alone."""
+    model = schema.read(content)
+    name = costs.order_by_cost(model)[0]
+    signature = model.signatureDefs[0]
+    signature.outputs = [entry for entry in signature.outputs if schema.text(entry.name) == name]
+    model.subgraphs[0].outputs = np.array([signature.outputs[0].tensorIndex], np.int32)
+    return schema.write(model)

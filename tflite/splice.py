@@ -17,8 +17,8 @@ from eexit_tf.errors import UserError
 from eexit_tf.tflite import schema
 from eexit_tf.tflite.builder import Builder, Graph
 from eexit_tf.tflite.lineage import resolve
+from eexit_tf.tflite.normalize import normalized, producer
 from eexit_tf.tflite.plan import add_plan
-from eexit_tf.tflite.rewrite import rewritten
 from eexit_tf.tflite.stages import Stage, Stages, check_static, cut
 from eexit_tf.vocabulary import LEVELS
 
@@ -37,7 +37,8 @@ def splice(
     the exit taken, and `exit`, int32 (1,), its index within `exits`.
 
     Args:
-        multi: a static `.tflite` file with one softmax output an exit, int8 or float32.
+        multi: a static `.tflite` file with one output an exit, softmax scores or logits, int8
+            or float32; it is brought to one form first (see `normalize`).
         exits: output names in the order in which they are asked; others are left out, with
             everything that only they need.
         thresholds: int8, level - 128 (see `vocabulary`), one an exit; a sample leaves where
@@ -50,8 +51,8 @@ def splice(
     """
     model = schema.read(multi)
     check_static(model)
-    model = rewritten(model)
-    _check_scores(model, exits)
+    model = normalized(model, exits)
+    _check_alike(model, exits)
     stages = cut(_with_bare_scores(model, exits), exits)
     check_thresholds(thresholds, len(stages.stages))
     builder = Builder(model)
@@ -147,39 +148,21 @@ def _thresholds(model: fb.ModelT) -> list[fb.TensorT]:
     return [found[name] for name in names]
 
 
-def _check_scores(model: fb.ModelT, exits: Sequence[str]) -> None:
-    """All exits must speak alike: softmax scores of the same classes in the same type."""
-    main = model.subgraphs[0]
-    first = main.tensors[resolve(model, exits[0])] if exits else None
-    for name in exits:
-        tensor = main.tensors[resolve(model, name)]
-        if tensor.type not in (fb.TensorType.INT8, fb.TensorType.FLOAT32):
-            raise UserError(f"output {name} is {schema.dtype(tensor)}, expected int8 or float32")
-        op = _producer(main, _bare(model, resolve(model, name)))
-        if op is None or schema.op_name(model, op) != "SOFTMAX":
-            made_by = "an input" if op is None else schema.op_name(model, op)
+def _check_alike(model: fb.ModelT, exits: Sequence[str]) -> None:
+    """All exits must speak of the same classes in the same type."""
+    tensors = [model.subgraphs[0].tensors[resolve(model, name)] for name in exits]
+    kinds = [(schema.dtype(tensor), schema.shape(tensor)[-1]) for tensor in tensors]
+    for name, (kind, classes) in zip(exits, kinds, strict=True):
+        if (kind, classes) != kinds[0]:
             raise UserError(
-                f"output {name} comes from {made_by}, expected SOFTMAX: give every exit a "
-                "softmax before converting"
+                f"the exits differ: {exits[0]} gives {kinds[0][1]} classes in {kinds[0][0]}, "
+                f"{name} gives {classes} in {kind}"
             )
-        if schema.shape(tensor) != schema.shape(first) or tensor.type != first.type:
-            raise UserError(
-                f"the exits differ: {exits[0]} is {schema.dtype(first)} {schema.shape(first)}, "
-                f"{name} is {schema.dtype(tensor)} {schema.shape(tensor)}"
-            )
-        if schema.shape(tensor)[:-1] not in ((1,), (1, 1, 1)):
-            raise UserError(
-                f"output {name} is of shape {schema.shape(tensor)}, expected (1, classes)"
-            )
-
-
-def _producer(graph: fb.SubGraphT, tensor: int) -> fb.OperatorT | None:
-    return next((op for op in graph.operators if tensor in op.outputs), None)
 
 
 def _bare(model: fb.ModelT, tensor: int) -> int:
     """The tensor of shape (1, 1, 1, classes) that this one is a reshaping of, or itself."""
-    op = _producer(model.subgraphs[0], tensor)
+    op = producer(model.subgraphs[0], tensor)
     if op is None or schema.op_name(model, op) != "RESHAPE":
         return tensor
     before = int(op.inputs[0])

@@ -1,0 +1,134 @@
+"""Bringing the exits of a file from anywhere to one form: softmax scores in the network's type.
+
+* A float input or output of an int8 network loses its `QUANTIZE` or `DEQUANTIZE`: the int8
+  tensor itself becomes the input or output.
+* Logits get a `SOFTMAX`. Its int8 output always has scale 1/256 and zero point -128, so exits of
+  different quantisation become comparable.
+"""
+
+import copy
+from collections.abc import Sequence
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as fb
+
+from eexit_tf.errors import UserError
+from eexit_tf.tflite import schema
+from eexit_tf.tflite.lineage import resolve
+from eexit_tf.tflite.rewrite import rewritten
+
+_SOFTMAX_VERSION = 2
+_CONVERSIONS = {"DEQUANTIZE", "QUANTIZE"}
+
+
+def normalize(content: bytes) -> bytes:
+    """The static multi-output file as `splice` sees it, dense layers as convolutions included.
+
+    Doing it twice changes nothing. What the outputs say of a sample is, to the last bit, what
+    the spliced file says of it at that exit.
+
+    Raises:
+        UserError: the file is not sound, or has an output that cannot be an exit.
+    """
+    return schema.write(normalized(schema.read(content)))
+
+
+def normalized(model: fb.ModelT, exits: Sequence[str] | None = None) -> fb.ModelT:
+    """The same on a checked model without branches; the model given is not changed.
+
+    Args:
+        model: what `schema.read` gave.
+        exits: outputs to keep; all if not given.
+    """
+    model = copy.copy(model)
+    main = copy.copy(model.subgraphs[0])
+    model.subgraphs = [main, *model.subgraphs[1:]]
+    model.operatorCodes, main.tensors = list(model.operatorCodes), list(main.tensors)
+    main.operators = list(main.operators)
+    inputs = {name: _int8_input(model, i) for name, i in schema.inputs_by_name(model).items()}
+    kept = [resolve(model, name) for name in exits] if exits is not None else main.outputs
+    outputs = {
+        name: _scores(model, name, index)
+        for name, index in schema.outputs_by_name(model).items()
+        if index in kept
+    }
+    main.inputs = np.array(list(inputs.values()), np.int32)
+    main.outputs = np.array(list(outputs.values()), np.int32)
+    maps = ([fb.TensorMapT(n, i) for n, i in side.items()] for side in (inputs, outputs))
+    model.signatureDefs = [fb.SignatureDefT(*maps, "serving_default", 0)]
+    _drop_unused(main)
+    return rewritten(model)
+
+
+def producer(graph: fb.SubGraphT, tensor: int) -> fb.OperatorT | None:
+    """The operator that writes a tensor."""
+    return next((op for op in graph.operators if tensor in op.outputs), None)
+
+
+def _int8_input(model: fb.ModelT, index: int) -> int:
+    """The int8 tensor that a float input is quantised to, if that is all it is used for."""
+    main = model.subgraphs[0]
+    readers = [op for op in main.operators if index in op.inputs]
+    if len(readers) != 1 or schema.op_name(model, readers[0]) != "QUANTIZE":
+        return index
+    main.operators.remove(readers[0])
+    return int(readers[0].outputs[0])
+
+
+def _scores(model: fb.ModelT, name: str, index: int) -> int:
+    """The tensor of softmax scores behind an output."""
+    main = model.subgraphs[0]
+    op = producer(main, index)
+    while op is not None and schema.op_name(model, op) in _CONVERSIONS:
+        index = int(op.inputs[0])
+        op = producer(main, index)
+    tensor, shape = main.tensors[index], schema.shape(main.tensors[index])
+    if tensor.type not in (fb.TensorType.INT8, fb.TensorType.FLOAT32):
+        raise UserError(f"output {name} is {schema.dtype(tensor)}, expected int8 or float32")
+    if shape[:-1] not in ((1,), (1, 1, 1)) or shape[-1] < 2:
+        raise UserError(f"output {name} is of shape {shape}, expected (1, classes)")
+    made_by = _behind_reshapes(model, index)
+    if made_by == "SOFTMAX":
+        return index
+    if op is None or made_by == "LOGISTIC":
+        said = "an input" if op is None else f"{made_by}, which is not one class of several"
+        raise UserError(f"output {name} comes from {said}; expected a softmax or logits")
+    return _add_softmax(model, index)
+
+
+def _behind_reshapes(model: fb.ModelT, index: int) -> str:
+    op = producer(model.subgraphs[0], index)
+    while op is not None and schema.op_name(model, op) == "RESHAPE":
+        op = producer(model.subgraphs[0], int(op.inputs[0]))
+    return "" if op is None else schema.op_name(model, op)
+
+
+def _add_softmax(model: fb.ModelT, logits: int) -> int:
+    main = model.subgraphs[0]
+    scores = copy.copy(main.tensors[logits])
+    scores.name = schema.text(scores.name) + "/softmax"
+    if scores.type == fb.TensorType.INT8:
+        scores.quantization = fb.QuantizationParametersT(
+            scale=np.array([1 / 256], np.float32), zeroPoint=np.array([-128], np.int64)
+        )
+    main.tensors.append(scores)
+    softmax = fb.BuiltinOperator.SOFTMAX
+    model.operatorCodes.append(fb.OperatorCodeT(softmax, None, _SOFTMAX_VERSION, softmax))
+    op = fb.OperatorT(len(model.operatorCodes) - 1)
+    op.inputs = np.array([logits], np.int32)
+    op.outputs = np.array([len(main.tensors) - 1], np.int32)
+    op.builtinOptions = fb.SoftmaxOptionsT(beta=1.0)
+    op.builtinOptionsType = fb.BuiltinOptions.SoftmaxOptions
+    main.operators.append(op)
+    return int(op.outputs[0])
+
+
+def _drop_unused(main: fb.SubGraphT) -> None:
+    """Conversions that no output needs any more."""
+    read = {int(index) for index in main.outputs}
+    kept = []
+    for op in reversed(main.operators):
+        if read & {int(index) for index in op.outputs}:
+            read |= {int(index) for index in op.inputs}
+            kept.append(op)
+    main.operators = kept[::-1]
