@@ -115,7 +115,7 @@ class PolicySearch:
     Attributes:
         found: the non-dominated policies within the bounds and their scores, by mean MACs.
         exits: how many candidate exits there were.
-        explicit: how many policies were really scored; bounds excluded the others.
+        explicit: how many times a policy was really scored; bounds excluded the others.
         gap: no policy within the bounds is more accurate than the found ones at its mean MACs
             by more than this (from 0 to 1). Proven; 0 is exact.
     """
@@ -141,7 +141,8 @@ def search_policies(
     """The Pareto front over all policies: every subset of the exits with every threshold.
 
     For every policy within the bounds one is found with at most its mean MACs and at least its
-    accuracy less `PolicySearch.gap`, which is at most the tolerance. Tolerance 0 misses nothing.
+    accuracy less `PolicySearch.gap`. The gap is at most the tolerance, and 0 misses nothing, unless
+    the effort did not suffice: then the gap is larger and says what could be proven.
 
     Of the thresholds that do the same on these samples the one halfway between the two levels
     that it separates is taken (rounded up).
@@ -170,7 +171,7 @@ def search_policies(
         found=tuple(scored),
         exits=len(costs),
         explicit=search.known.offered,
-        gap=search.missed / outputs.samples,
+        gap=min(search.missed / outputs.samples, 1.0),
     )
 
 

@@ -70,6 +70,9 @@ class Search:
     Args:
         slack: right answers that the found policies may miss.
         effort: how many numbers may be looked at, about 1e8 a second, before the search stops.
+
+    `missed` says after `run` what is proven: no policy has more right answers than a found one at
+    its cost by more than this.
     """
 
     def __init__(
@@ -77,9 +80,8 @@ class Search:
     ) -> None:
         self.tables, self.costs, self.bounds = Tables(outputs, costs), costs, bounds
         self.known = Known(outputs.samples, *limits(bounds, outputs.samples))
-        self.slack, self.effort = slack, effort
+        self.effort = effort
         self.missed = slack
-        """No policy has more right answers than a known one at its cost by more than this."""
         # At each exit, the waiting states by their lead, rounded up to a multiple of the grain.
         self._waiting: list[dict[int, list[States]]] = [
             defaultdict(list) for _ in range(self.tables.exits)

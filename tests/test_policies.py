@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator
 from itertools import combinations, product
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eexit_tf import policy_search
 from eexit_tf.costs import ExitCosts
 from eexit_tf.outputs import ExitOutputs
 from eexit_tf.pareto import pareto_front
 from eexit_tf.policies import Policy, PolicyScore, policy_points, score, search_policies
+from eexit_tf.policy_neighbours import Neighbours
 from eexit_tf.vocabulary import Bounds, Exit
 
 
@@ -142,6 +145,46 @@ def test_bounds_are_kept_and_nothing_within_them_is_missed(
             f.total_macs <= s.total_macs and f.accuracy >= s.accuracy - tolerance - 1e-12
             for f in found
         )
+
+
+@settings(max_examples=100, deadline=None)
+@given(problems(), st.sampled_from([0.0, 300.0, 3000.0]), st.booleans())
+def test_a_search_that_stops_early_says_how_good_it_is(
+    problem: tuple[ExitOutputs, ExitCosts], effort: float, forgetful: bool
+) -> None:
+    outputs, costs = problem
+    with (
+        patch.object(policy_search, "MEMORY_BYTES", 0 if forgetful else 1 << 20),
+        patch.object(policy_search, "BATCH", 2),
+        patch.object(Neighbours, "run"),  # good policies from the start would hide the gap
+    ):
+        search = search_policies(outputs, costs, effort=effort)
+    for policy in every_policy(outputs):
+        s = score(policy, outputs, costs)
+        found = [f.accuracy for _, f in search.found if f.total_macs <= s.total_macs]
+        assert max(found, default=0) >= s.accuracy - search.gap - 1e-12
+
+
+def test_most_samples_at_the_highest_level() -> None:
+    rng = np.random.default_rng(5)
+    right = rng.random((3, 200)) < np.array([[0.7], [0.8], [0.9]])
+    levels = np.where(rng.random((3, 200)) < 0.8, 255, rng.integers(250, 255, (3, 200)))
+    outputs = ExitOutputs(levels.astype(np.uint8), right)
+    costs = some_costs(np.array([10, 20, 40]), np.array([1, 1, 1]))
+    every = [score(policy, outputs, costs) for policy in every_policy(outputs)]
+    search = search_policies(outputs, costs)
+    assert [(s.correct, s.total_macs) for _, s in search.found] == front_of(every)
+
+
+def test_the_same_search_finds_the_same() -> None:
+    rng = np.random.default_rng(6)
+    outputs = ExitOutputs(
+        rng.integers(0, 256, (6, 100)).astype(np.uint8), rng.random((6, 100)) < 0.7
+    )
+    costs = some_costs(np.array([10, 10, 20, 20, 40, 40]), np.array([1, 3, 1, 3, 1, 3]))
+    one, other = (search_policies(outputs, costs, effort=1e6) for _ in range(2))
+    assert one == other
+    assert one.gap > 0
 
 
 def test_bounds_that_nothing_keeps_find_nothing() -> None:
