@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as fb
@@ -37,7 +38,8 @@ class Place:
     called: set[int]
 
     @property
-    def inputs(self) -> list[fb.TensorT | None]:
+    def inputs(self) -> list[Any]:
+        """The tensors read; `None` where an optional one is missing."""
         return [None if i == -1 else self.graph.tensors[i] for i in self.operator.inputs]
 
     @property
@@ -45,7 +47,7 @@ class Place:
         return [self.graph.tensors[i] for i in self.operator.outputs]
 
     @property
-    def options(self) -> object:
+    def options(self) -> Any:
         return self.operator.builtinOptions
 
     def data(self, tensor: fb.TensorT) -> np.ndarray | None:

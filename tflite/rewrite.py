@@ -61,8 +61,8 @@ class _Rewriter:
                 self.operators.append(op)
             elif name == "FULLY_CONNECTED":
                 self._dense(op, x, y)
-            elif name == "SOFTMAX" and self._on_map(x) is not None:
-                self._on_one_position(op, [self._on_map(x)], y)
+            elif name == "SOFTMAX" and (before := self._on_map(x)) is not None:
+                self._on_one_position(op, [before], y)
             elif name == "MEAN" and self._is_global(op):
                 self._on_one_position(op, [x, int(op.inputs[1])], y)
                 self.operators[-2].builtinOptions = fb.ReducerOptionsT(keepDims=True)
