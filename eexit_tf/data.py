@@ -1,32 +1,30 @@
-"""Labelled data: built-in names, `.npz` files, folders and functions, split three ways.
+"""Labelled data, checked and split three ways.
 
 Every choice (thresholds, exits, checkpoints) is made on the validation part, which is cut from
 the training part; the test part is for one report. The split is fixed and does not depend on
 the seed of a search, so that two commands can never disagree about what is test data.
 """
 
-import importlib
-import sys
-import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from eexit_tf import sources
 from eexit_tf.errors import UserError
+from eexit_tf.sources import Raw
 
 SPLIT_SEED = 20240131
 HELD_OUT = 0.2
 """Part of the data that is cut off for validation, and for test where there is none."""
 
-KERAS_NAMES = ("mnist", "fashion_mnist", "cifar10", "cifar100")
-NAMES = ("digits", *KERAS_NAMES)
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 SMALLEST_SIDE = 8
 FEWEST_PER_CLASS = 5
+"""Samples of each class in what is given for training, so that each part has some of it."""
+
+
+Part = tuple[NDArray[Any], NDArray[np.int64]]
 
 
 class Samples(NamedTuple):
@@ -81,16 +79,6 @@ class Dataset:
         return part
 
 
-class Raw(NamedTuple):
-    """Data as a source gave it, before any check; the test part may be missing."""
-
-    x_train: Any
-    y_train: Any
-    x_test: Any = None
-    y_test: Any = None
-    class_names: Any = None
-
-
 def load(name: str) -> Dataset:
     """Load and check the data set and cut it into its three parts.
 
@@ -104,7 +92,7 @@ def load(name: str) -> Dataset:
     Raises:
         UserError: there is no such data, or it is not fit for training.
     """
-    return split(name, _read(name))
+    return split(name, sources.read(name))
 
 
 def split(name: str, raw: Raw) -> Dataset:
@@ -113,214 +101,134 @@ def split(name: str, raw: Raw) -> Dataset:
     Raises:
         UserError: shapes, labels or values are not fit for training.
     """
-    x, y = _checked(name, "train", raw.x_train, raw.y_train)
-    divisor = _divisor(np.asarray(raw.x_train))
+    x, y = _checked(f"data set {name}, train part", raw.x_train, raw.y_train)
     if raw.x_test is None:
-        x, y, x_test, y_test = _cut(x, y)
+        class_names = _class_names(name, raw.class_names, y, y)
+        (x, y), (x_test, y_test) = _cut(x, y)
     else:
-        x_test, y_test = _checked(name, "test", raw.x_test, raw.y_test)
-        if x_test.shape[1:] != x.shape[1:]:
-            raise UserError(
-                f"data set {name}: train inputs are {x.shape[1:]}, test inputs {x_test.shape[1:]}"
-            )
-    class_names = _class_names(name, raw.class_names, y, y_test)
-    x, y, x_validation, y_validation = _cut(x, y)
+        x_test, y_test = _checked(f"data set {name}, test part", raw.x_test, raw.y_test)
+        _check_alike(name, x, x_test)
+        class_names = _class_names(name, raw.class_names, y, y_test)
+    divisor = _divisor(x)
+    train, validation = _cut(x, y)
 
     def samples(x: NDArray[Any], y: NDArray[np.int64]) -> Samples:
         return Samples(x.astype(np.float32) / np.float32(divisor), y)
 
     return Dataset(
         name=name,
-        train=samples(x, y),
-        validation=samples(x_validation, y_validation),
+        train=samples(*train),
+        validation=samples(*validation),
         test=samples(x_test, y_test),
         class_names=class_names,
         divisor=divisor,
     )
 
 
-def _read(name: str) -> Raw:
-    if name == "digits":
-        from sklearn.datasets import load_digits
-
-        digits = load_digits()
-        # The values go from 0 to 16; 255 of them would be a byte image like any other.
-        x = (digits.images * (255 / 16)).astype(np.uint8)
-        return Raw(x, digits.target, class_names=[str(n) for n in digits.target_names])
-    if name in KERAS_NAMES:
-        return _read_keras(name)
-    if name.endswith(".npz"):
-        return _read_npz(Path(name))
-    if Path(name).is_dir():
-        return _read_folder(Path(name))
-    if ":" in name:
-        return _read_function(name)
-    raise UserError(
-        f"unknown data set {name!r}: expected one of {', '.join(NAMES)}, the path of an .npz "
-        f"file, a folder with one folder of images for each class, or module:function"
-    )
-
-
-def _read_keras(name: str) -> Raw:
-    from eexit_tf.keras import keras
-
-    try:
-        (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
-    except Exception as error:
-        raise UserError(
-            f"data set {name}: Keras could not download it ({error}); "
-            f"download it elsewhere and pass the path of its .npz"
-        ) from error
-    return Raw(x_train, y_train, x_test, y_test)
-
-
-def _read_npz(path: Path) -> Raw:
-    if not path.is_file():
-        raise UserError(f"no such file: {path}")
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {key: stored[key] for key in stored.files if key in Raw._fields}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"{path} cannot be read as an .npz file of plain arrays: {error}"
-        ) from error
-    missing = [key for key in ("x_train", "y_train") if key not in arrays]
-    if missing or ("x_test" in arrays) != ("y_test" in arrays):
-        raise UserError(
-            f"{path} must have x_train and y_train, and either both or none of x_test and "
-            f"y_test, but has {', '.join(sorted(arrays)) or 'none of them'}"
-        )
-    return Raw(**arrays)
-
-
-def _read_function(name: str) -> Raw:
-    module_name, _, function_name = name.partition(":")
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # the user's own module, beside which the command is typed
-    try:
-        function = getattr(importlib.import_module(module_name), function_name)
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"data set {name!r}: cannot be imported: {error}") from error
-    value = function()
-    try:
-        (x_train, y_train), (x_test, y_test) = value
-    except (TypeError, ValueError) as error:
-        raise UserError(
-            f"{name} must return ((x_train, y_train), (x_test, y_test)) as Keras's load_data "
-            f"does, but returned {type(value).__name__}"
-        ) from error
-    return Raw(x_train, y_train, x_test, y_test)
-
-
-def _read_folder(path: Path) -> Raw:
-    if (path / "train").is_dir():
-        x_train, y_train, names = _read_class_folders(path / "train")
-        if not (path / "test").is_dir():
-            return Raw(x_train, y_train, class_names=names)
-        x_test, y_test, test_names = _read_class_folders(path / "test")
-        if test_names != names:
-            raise UserError(f"{path}: train has the classes {names}, test has {test_names}")
-        return Raw(x_train, y_train, x_test, y_test, names)
-    x, y, names = _read_class_folders(path)
-    return Raw(x, y, class_names=names)
-
-
-def _read_class_folders(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64], list[str]]:
-    from PIL import Image, UnidentifiedImageError
-
-    names = sorted(folder.name for folder in path.iterdir() if folder.is_dir())
-    images, labels = [], []
-    for label, name in enumerate(names):
-        for file in sorted((path / name).iterdir()):
-            if file.suffix.lower() not in IMAGE_SUFFIXES:
-                continue
-            try:
-                with Image.open(file) as image:
-                    # Palettes and alpha channels are how a file is stored, not what it shows.
-                    images.append(np.asarray(image.convert("L" if image.mode in "1L" else "RGB")))
-            except (UnidentifiedImageError, OSError) as error:
-                raise UserError(f"{file} cannot be read as an image: {error}") from error
-            labels.append(label)
-    if not images:
-        raise UserError(f"{path} has no folders with {', '.join(IMAGE_SUFFIXES)} images in them")
-    shapes = {image.shape for image in images}
-    if len(shapes) > 1:
-        raise UserError(f"{path}: all images must have one shape, but there are {sorted(shapes)}")
-    return np.stack(images), np.array(labels), names
-
-
-def _checked(
-    name: str, part: str, x_given: Any, y_given: Any
-) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    where = f"data set {name}, {part} part"
-    x, y = np.asarray(x_given), np.asarray(y_given)
-    if x.dtype.kind not in "buif":
-        raise UserError(f"{where}: inputs must be numbers, but are {x.dtype}")
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]  # as Keras gives CIFAR's labels
-    if y.ndim != 1 or y.dtype.kind not in "ui":
-        raise UserError(
-            f"{where}: labels must be whole numbers, one for each sample, "
-            f"but are {y.dtype} of shape {y.shape}"
-        )
-    if x.ndim == 3:
-        x = x[..., np.newaxis]
-    if x.ndim != 4:
-        raise UserError(
-            f"{where}: inputs must be (samples, height, width) or (samples, height, width, "
-            f"channels), but are {x.shape}"
-        )
+def _checked(where: str, x_given: Any, y_given: Any) -> Part:
+    """Inputs (samples, height, width, channels) and labels (samples,) of one part."""
+    x, y = _inputs(where, x_given), _labels(where, y_given)
     if len(x) != len(y):
         raise UserError(f"{where}: {len(x)} inputs, but {len(y)} labels; there must be one each")
     if len(x) == 0:
         raise UserError(f"{where}: there are no samples")
+    return x, y
+
+
+def _inputs(where: str, given: Any) -> NDArray[Any]:
+    x = _array(where, "inputs", given)
+    if x.dtype.kind not in "buif":
+        raise UserError(f"{where}: inputs must be numbers, but are {x.dtype}")
+    if x.ndim == 3:
+        x = x[..., np.newaxis]
+    if x.ndim != 4 or x.shape[3] == 0:
+        raise UserError(
+            f"{where}: inputs must be (samples, height, width) or (samples, height, width, "
+            f"channels), but are {x.shape}"
+        )
     if min(x.shape[1:3]) < SMALLEST_SIDE:
+        first = x.shape[1] <= 4 and min(x.shape[2:]) >= SMALLEST_SIDE
         raise UserError(
             f"{where}: inputs are {x.shape[1]} x {x.shape[2]}, too small for the search space, "
             f"which needs at least {SMALLEST_SIDE} x {SMALLEST_SIDE}"
+            f"{'; channels must be the last dimension' if first else ''}"
         )
-    if x.dtype.kind == "f" and not np.isfinite(x).all():
+    if x.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            x = x.astype(np.float32)  # what a network takes; infinite where that is too small
         bad = int((~np.isfinite(x)).any(axis=(1, 2, 3)).sum())
-        raise UserError(f"{where}: {bad} of {len(x)} inputs hold NaN or infinity; remove them")
-    return x, y.astype(np.int64)
+        if bad:
+            raise UserError(f"{where}: {bad} of {len(x)} inputs hold NaN or infinity; remove them")
+    return x
 
 
-def _class_names(name: str, given: Any, *labels: NDArray[np.int64]) -> tuple[str, ...]:
-    y, y_test = labels
-    if y.min() < 0 or y_test.min() < 0:
-        raise UserError(f"data set {name}: labels must not be negative, but go down to {y.min()}")
+def _labels(where: str, given: Any) -> NDArray[np.int64]:
+    y = _array(where, "labels", given)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]  # as Keras gives CIFAR's labels
+    if y.ndim != 1 or y.dtype.kind not in "ui":
+        advice = "; of one-hot labels take the argmax" if y.ndim == 2 else ""
+        raise UserError(
+            f"{where}: labels must be whole numbers, one for each sample, "
+            f"but are {y.dtype} of shape {y.shape}{advice}"
+        )
+    y = y.astype(np.int64)
+    if (y < 0).any():
+        raise UserError(f"{where}: labels must not be negative, but go down to {y.min()}")
+    return y
+
+
+def _array(where: str, what: str, given: Any) -> NDArray[Any]:
+    try:
+        return np.asarray(given)
+    except ValueError as error:  # lists of different lengths
+        raise UserError(f"{where}: the {what} are not one array: {error}") from error
+
+
+def _check_alike(name: str, x: NDArray[Any], x_test: NDArray[Any]) -> None:
+    if x_test.shape[1:] != x.shape[1:]:
+        raise UserError(
+            f"data set {name}: train and test inputs must have one shape, but train has "
+            f"{x.shape[1:]}, test {x_test.shape[1:]}"
+        )
+    if (x.dtype == np.uint8) != (x_test.dtype == np.uint8):
+        raise UserError(
+            f"data set {name}: train and test inputs must be in the same units, but train is "
+            f"{x.dtype}, test {x_test.dtype}, and only bytes are divided by 255"
+        )
+
+
+def _class_names(
+    name: str, given: Any, y: NDArray[np.int64], y_test: NDArray[np.int64]
+) -> tuple[str, ...]:
+    """One for each class, after checking that the labels are 0, 1, 2, … and each often enough."""
     present, counts = np.unique(y, return_counts=True)
     if len(present) < 2:
         raise UserError(f"data set {name}: there is only one class, {present[0]}, to tell apart")
-    classes = int(y.max()) + 1
-    if given is not None:
-        names = tuple(str(n) for n in given)
-        if len(names) < classes:
-            raise UserError(f"data set {name}: {len(names)} class names for {classes} classes")
-        classes = len(names)
-    else:
-        names = tuple(str(n) for n in range(classes))
+    classes = len(present)
+    absent = np.setdiff1d(np.arange(classes), present)
+    if len(absent):
+        raise UserError(
+            f"data set {name}: labels must be 0 to {classes - 1} for {classes} classes, but go up "
+            f"to {present[-1]}, and no training sample has {absent[0]}; number the classes without "
+            f"gaps (numpy.unique(y, return_inverse=True) does)"
+        )
     if y_test.max() >= classes:
         raise UserError(
             f"data set {name}: test has the label {y_test.max()}, train only 0 to {classes - 1}"
         )
-    if len(present) < classes:
-        absent = sorted(set(range(classes)) - set(present.tolist()))
-        raise UserError(
-            f"data set {name}: labels must be 0 to {classes - 1} without gaps, but no training "
-            f"sample has {_list(absent)}"
-        )
     if counts.min() < FEWEST_PER_CLASS:
         raise UserError(
             f"data set {name}: class {present[counts.argmin()]} has {counts.min()} samples; at "
-            f"least {FEWEST_PER_CLASS} are needed to cut off a validation part"
+            f"least {FEWEST_PER_CLASS} are needed, to have some in every part"
         )
-    return names
-
-
-def _list(values: Sequence[int]) -> str:
-    shown = ", ".join(str(v) for v in values[:5])
-    return shown if len(values) <= 5 else f"{shown} and {len(values) - 5} more"
+    names = np.arange(classes) if given is None else _array(f"data set {name}", "names", given)
+    if names.shape != (classes,):
+        raise UserError(
+            f"data set {name}: expected {classes} class names, one for each class, but got "
+            f"an array of shape {names.shape}"
+        )
+    return tuple(str(n) for n in names)
 
 
 def _divisor(x: NDArray[Any]) -> float:
@@ -332,16 +240,15 @@ def _divisor(x: NDArray[Any]) -> float:
     if x.dtype == np.uint8:
         return 255.0
     largest = float(np.abs(x.astype(np.float32)).max())
-    return float(2.0 ** np.ceil(np.log2(largest))) if largest > 0 else 1.0
+    # float32 has no larger power of two than 2 ** 127.
+    return float(2.0 ** min(np.ceil(np.log2(largest)), 127)) if largest > 0 else 1.0
 
 
-def _cut(
-    x: NDArray[Any], y: NDArray[np.int64]
-) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[Any], NDArray[np.int64]]:
-    """Hold out a part of every class, at least one sample of each."""
+def _cut(x: NDArray[Any], y: NDArray[np.int64]) -> tuple[Part, Part]:
+    """Hold out a part of every class, at least one sample of each: what is kept, what is held."""
     rng = np.random.default_rng(SPLIT_SEED)
     held = np.zeros(len(y), bool)
     for label in np.unique(y):
         members = rng.permutation(np.flatnonzero(y == label))
         held[members[: max(1, round(HELD_OUT * len(members)))]] = True
-    return x[~held], y[~held], x[held], y[held]
+    return (x[~held], y[~held]), (x[held], y[held])
