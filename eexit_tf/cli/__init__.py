@@ -34,8 +34,11 @@ class Pipeline(click.Group):
             return super().invoke(ctx)
         except UserError as error:
             raise click.UsageError(str(error)) from error
+        except BrokenPipeError:
+            raise
         except OSError as error:
-            raise click.ClickException(f"{error.filename or 'system'}: {error.strerror}") from error
+            where = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{where}{error.strerror or error}") from error
 
 
 @click.command(cls=Pipeline, context_settings={"help_option_names": ["-h", "--help"]})

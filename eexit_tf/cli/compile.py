@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from eexit_tf.cli.console import out
-from eexit_tf.cli.options import quiet_option, seed_option
+from eexit_tf.cli.options import output_option, quiet_option, seed_option
 
 
 def _thresholds(_: click.Context, __: click.Parameter, value: str) -> list[float]:
@@ -17,13 +17,7 @@ def _thresholds(_: click.Context, __: click.Parameter, value: str) -> list[float
 
 @click.command(short_help="Make a multi-exit .tflite from anywhere self-exiting.")
 @click.argument("multi", metavar="MULTI_EXIT.tflite", type=click.Path(path_type=Path))
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    metavar="M.tflite",
-    help="The file; its card goes beside it, as M.json.",
-)
+@output_option
 @click.option(
     "--thresholds",
     required=True,
@@ -40,6 +34,8 @@ def compile(multi: Path, output: Path, thresholds: list[float], seed: int, quiet
     """
     from eexit_tf.tflite.compiler import compile_file
 
+    if output.resolve() == multi.resolve():
+        raise click.BadParameter(f"{output} is the file to compile", param_hint="--output")
     model = compile_file(multi, thresholds)
     model.save(output)
     exits = ", ".join(f"{exit_.at} ({exit_.macs:,} MACs)" for exit_ in model.exits)

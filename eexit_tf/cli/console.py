@@ -14,7 +14,7 @@ from rich.progress import (
 
 from eexit_tf.reporter import SILENT, Reporter
 
-out = Console(highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, markup=False)  # paths may hold brackets
 
 
 class ProgressReporter(Reporter):

@@ -5,19 +5,20 @@ from pathlib import Path
 import click
 
 from eexit_tf.cli.console import out, progress
-from eexit_tf.cli.options import bounds_options, dataset_option, quiet_option, seed_option
+from eexit_tf.cli.options import (
+    bounds_options,
+    dataset_option,
+    output_option,
+    quiet_option,
+    seed_option,
+)
+from eexit_tf.errors import UserError
 from eexit_tf.vocabulary import Bounds
 
 
 @click.command(short_help="Quantise and compile a point of the front.")
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    metavar="M.tflite",
-    help="The file; its card goes beside it, as M.json.",
-)
+@output_option
 @click.option(
     "--pick", default="knee", show_default=True, help="knee, best, or a point's id (see front)."
 )
@@ -52,9 +53,15 @@ def convert(
     from eexit_tf.data import load
     from eexit_tf.fronts import SearchFront
 
-    if output.suffix != ".tflite":
-        raise click.BadParameter(f"{output} must end in .tflite", param_hint="--output")
-    data = load(dataset or SearchFront.load(directory).dataset)
+    found = SearchFront.load(directory)
+    try:
+        data = load(dataset or found.dataset)
+    except UserError as error:
+        if dataset:
+            raise
+        raise UserError(
+            f"{error} (the search in {directory} was on it; give --dataset if it has moved)"
+        ) from error
     with progress(quiet) as reporter:
         model = pipeline.convert(
             data,

@@ -51,7 +51,7 @@ def demo(ctx: click.Context, output: Path, overwrite: bool, seed: int, quiet: bo
 def _run(ctx: click.Context, arguments: list[str]) -> None:
     assert ctx.parent is not None
     group = ctx.parent.command
-    out.print(f"\n[bold]$ eexit-tf {shlex.join(arguments)}[/bold]")
+    out.print(f"\n$ eexit-tf {shlex.join(arguments)}", style="bold")
     group.main(arguments, prog_name="eexit-tf", standalone_mode=False)
 
 

@@ -13,7 +13,7 @@ Command = Callable[..., Any]
 
 
 class Count(click.ParamType):
-    """A number that may be written with a suffix: 400k, 2.44M."""
+    """A whole number above 0 that may be written with a suffix: 400k, 2.44M."""
 
     name = "number"
 
@@ -21,10 +21,12 @@ class Count(click.ParamType):
         text = str(value).strip().lower().replace("_", "")
         factor = SUFFIXES.get(text[-1:], 1.0)
         try:
-            number = float(text[:-1] if text[-1:] in SUFFIXES else text) * factor
-            return round(number)
+            count = round(float(text[:-1] if text[-1:] in SUFFIXES else text) * factor)
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is not a number such as 120000, 400k or 2.44M", param, ctx)
+        if count <= 0:
+            self.fail(f"{value!r} is not more than 0", param, ctx)
+        return count
 
 
 def dataset_option(required: bool = True) -> Callable[[Command], Command]:
@@ -40,6 +42,22 @@ def dataset_option(required: bool = True) -> Callable[[Command], Command]:
 seed_option = click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything random."
 )
+
+
+def _tflite_path(_: click.Context, __: click.Parameter, path: Path) -> Path:
+    if path.suffix != ".tflite":
+        raise click.BadParameter(f"{path} must end in .tflite; its card goes beside it, as .json")
+    return path
+
+
+output_option = click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    callback=_tflite_path,
+    metavar="M.tflite",
+    help="The file; its card goes beside it, as M.json.",
+)
 quiet_option = click.option("--quiet", is_flag=True, help="No progress, only the results.")
 json_option = click.option(
     "--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="Also write here."
@@ -49,7 +67,7 @@ _BOUNDS = (
     click.option("--max-macs", type=Count(), help="MACs of one sample at worst."),
     click.option("--max-mean-macs", type=Count(), help="MACs of a sample on average."),
     click.option("--max-params", type=Count(), help="Weights and biases of the network."),
-    click.option("--min-accuracy", type=float, help="On validation data, 0 to 1."),
+    click.option("--min-accuracy", type=click.FloatRange(0, 1), help="On validation data, 0 to 1."),
 )
 
 

@@ -13,7 +13,11 @@ from eexit_tf.vocabulary import Bounds
 @click.command(short_help="Search backbone, exits, heads and thresholds; resumes by itself.")
 @dataset_option()
 @click.option(
-    "--output", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Its folder."
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    metavar="DIR",
+    help="Its folder.",
 )
 @bounds_options
 @click.option(
