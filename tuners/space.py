@@ -62,19 +62,15 @@ class ExitSpace(keras_tuner.HyperModel):
     def network(self, values: dict[str, Any]) -> keras.Model:
         """As `build`, from plain values."""
         full = self._full_network(values)
-        fit = [
-            exit_
-            for index, exit_ in enumerate(exit_costs(full).exits)
-            if self._fits(exit_costs(full), index)
-        ]
+        costs = exit_costs(full)
+        fit = self._fitting(costs)
         if not fit:
             raise UserError(f"no exit of {values} keeps {self.bounds}")
-        return keep_exits(full, fit)
+        return keep_exits(full, [costs.exits[index] for index in fit])
 
     def rejected(self, values: dict[str, Any]) -> bool:
         """Whether no policy on this network can keep the bounds, known without training."""
-        costs = exit_costs(self._full_network(values))
-        return not any(self._fits(costs, index) for index in range(len(costs)))
+        return not self._fitting(exit_costs(self._full_network(values)))
 
     def check_bounds(self) -> None:
         """Refuse bounds that nothing in the space can meet.
@@ -82,9 +78,9 @@ class ExitSpace(keras_tuner.HyperModel):
         Raises:
             UserError: says what the smallest networks need.
         """
-        smallest = [exit_costs(self._full_network(v)) for v in self._corners(0)]
-        if not any(self._fits(costs, i) for costs in smallest for i in range(len(costs))):
-            macs = min(costs.alone_macs(0) for costs in smallest)
+        smallest = [exit_costs(self._full_network(values)) for values in self._corners(0)]
+        if not any(self._fitting(costs) for costs in smallest):
+            macs = min(costs.alone_macs(i) for costs in smallest for i in range(len(costs)))
             params = min(costs.params([i]) for costs in smallest for i in range(len(costs)))
             raise UserError(
                 f"nothing in the search space keeps {self.bounds}: the cheapest network for "
@@ -119,10 +115,19 @@ class ExitSpace(keras_tuner.HyperModel):
         exits = [Exit(tap, head) for tap in taps(backbone) for head in HEADS]
         return attach_exits(backbone, exits, classes=self.classes)
 
-    def _fits(self, costs: ExitCosts, index: int) -> bool:
-        """Whether a policy can end here: alone, this is the cheapest policy that does."""
-        macs, params = costs.alone_macs(index), costs.params([index])
+    def _fitting(self, costs: ExitCosts) -> list[int]:
+        """The exits that some policy within the bounds can use; none if there is no such policy.
+
+        Alone, an exit is the cheapest policy that ends with it. On average a policy costs at
+        least its first exit alone, so that one exit must be within the mean too, but the others
+        need not be.
+        """
         bounds = self.bounds
-        return (bounds.max_macs is None or macs <= bounds.max_macs) and (
-            bounds.max_params is None or params <= bounds.max_params
-        )
+        fit = [
+            index
+            for index in range(len(costs))
+            if (bounds.max_macs is None or costs.alone_macs(index) <= bounds.max_macs)
+            and (bounds.max_params is None or costs.params([index]) <= bounds.max_params)
+        ]
+        cheapest = min((costs.alone_macs(index) for index in fit), default=0)
+        return fit if bounds.max_mean_macs is None or cheapest <= bounds.max_mean_macs else []
