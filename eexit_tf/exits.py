@@ -1,6 +1,7 @@
 """Attaching exits to a backbone, and cutting a network down to some of its exits."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from eexit_tf.errors import UserError
 from eexit_tf.heads import HEADS
@@ -85,7 +86,7 @@ def _in_order(net: keras.Model) -> keras.Model:
     return keep_exits(net, exit_costs(net).exits)
 
 
-def _own_classifier(backbone: keras.Model) -> object | None:
+def _own_classifier(backbone: keras.Model) -> Any | None:
     layer = backbone.layers[-1]
     if len(backbone.outputs) != 1 or len(backbone.output_shape) != 2:
         return None

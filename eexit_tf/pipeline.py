@@ -80,7 +80,12 @@ def pick_point(front: Front, pick: str, bounds: Bounds) -> OperatingPoint:
     if pick == "knee":
         return front.knee(bounds)
     if pick == "best":
-        return front.best(**bounds.to_json())
+        return front.best(
+            max_macs=bounds.max_macs,
+            max_mean_macs=bounds.max_mean_macs,
+            max_params=bounds.max_params,
+            min_accuracy=bounds.min_accuracy,
+        )
     point = front.find(pick)
     if not point.meets(bounds):
         raise UserError(

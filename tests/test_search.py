@@ -119,9 +119,7 @@ def test_the_front_keeps_its_promises(uninterrupted: Path) -> None:
     assert 0 < front["hypervolume"] < 1
     points = front["points"]
     assert [p["mean_macs"] for p in points] == sorted(p["mean_macs"] for p in points)
-    assert all(
-        a["val_accuracy"] < b["val_accuracy"] for a, b in itertools.pairwise(points)
-    )
+    assert all(a["val_accuracy"] < b["val_accuracy"] for a, b in itertools.pairwise(points))
     for point in points:
         assert point["max_macs"] == point["exits"][-1]["macs"] <= 60_000
         assert point["exits"][-1]["threshold"] == 0

@@ -1,5 +1,6 @@
 """`eexit-tf demo`: the whole pipeline on scikit-learn's digits."""
 
+import hashlib
 import json
 import shlex
 from pathlib import Path
@@ -34,7 +35,7 @@ def demo(ctx: click.Context, output: Path, overwrite: bool, seed: int, quiet: bo
     search += ["--min-accuracy", "0.97", "--max-trials", "6", "--epochs", "15"]
     _run(ctx, ["search", *search, *(["--overwrite"] if overwrite else []), *common])
     _run(ctx, ["front", str(output), *common])
-    if card.exists() and not _older(card, output / "front.json"):
+    if _up_to_date(model, card, output / "front.json"):
         out.print(f"{model} is there already, made from this front")
     else:
         _run(ctx, ["convert", str(output), "--output", str(model), *common])
@@ -55,5 +56,9 @@ def _run(ctx: click.Context, arguments: list[str]) -> None:
     group.main(arguments, prog_name="eexit-tf", standalone_mode=False)
 
 
-def _older(path: Path, other: Path) -> bool:
-    return path.stat().st_mtime < other.stat().st_mtime
+def _up_to_date(model: Path, card: Path, front: Path) -> bool:
+    """Whether the card is of this file and younger than the front that both were made from."""
+    if not (model.exists() and card.exists()) or card.stat().st_mtime < front.stat().st_mtime:
+        return False
+    digest = hashlib.sha256(model.read_bytes()).hexdigest()
+    return bool(json.loads(card.read_text())["sha256"] == digest)
