@@ -2,7 +2,7 @@
 
 A *state* is a policy in the making: exits and thresholds so far, the set of samples that have
 not left yet, how many left with a right answer, and the multiply-accumulates paid. It branches
-into every later exit with every threshold. Three things, all exact, keep that small:
+into every later exit with every threshold. Four things, all exact, keep that small:
 
 * **Useful thresholds.** Lowering a threshold lets samples leave earlier, which is cheaper. It
   costs accuracy only if more of them could be right at some later exit than are right here.
@@ -16,6 +16,7 @@ into every later exit with every threshold. Three things, all exact, keep that s
 * **Order.** `policy_neighbours` finds good policies first; then the states with the largest
   lead branch first. The largest lead that is left is at any time a proven bound on what is
   missed, so that a search that is too large can stop and say how good it is.
+* **Endgame.** When three exits are left, `policy_endgame` scores all that can follow at once.
 """
 
 from collections import defaultdict
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 
 from eexit_tf.costs import ExitCosts
 from eexit_tf.outputs import ExitOutputs
+from eexit_tf.policy_endgame import Endgame, ending
 from eexit_tf.policy_neighbours import Neighbours
 from eexit_tf.policy_tables import Ints, Known, Path, Tables, Words, count, limits, pack, unpack
 from eexit_tf.vocabulary import Bounds
@@ -88,6 +90,7 @@ class Search:
         ]
         self._grain = 1 + outputs.samples // 256
         self._bytes = 0
+        self._endgame = Endgame(self.tables) if self.tables.exits > 2 else None
         self._tree: list[tuple[int, int, int]] = [(-1, -1, 0)]  # parent, exit, class
 
     def run(self) -> None:
@@ -156,33 +159,53 @@ class Search:
 
     def _branch(self, last: int, states: States) -> None:
         """Offer what leaves everything at the next exit; have every useful threshold wait."""
-        step = max(1, CELLS // self.tables.samples)
+        closing = self._endgame if last == self.tables.exits - 4 else None
+        size = self.tables.samples + (closing.cells if closing else 0)
+        step = max(1, CELLS // size)
         for begin in range(0, len(states), step):
-            self._branch_few(last, states.take(slice(begin, begin + step)))
+            self._branch_few(last, states.take(slice(begin, begin + step)), closing)
 
-    def _branch_few(self, last: int, states: States) -> None:
+    def _branch_few(self, last: int, states: States, closing: Endgame | None) -> None:
         tables = self.tables
         remaining = unpack(states.bits, tables.samples)
         for j in range(last + 1, tables.exits):
             self.effort -= remaining.size
             left, right, later = tables.sums(remaining, j)
             total = states.total + states.left * tables.steps[last + 1, j]
-            fits = self._fit(states, j)
+            fits = self._fit(states, (j,))
             self.known.offer(
                 (states.correct + right[:, -1])[fits],
                 total[fits],
                 lambda i, j=j, node=states.node[fits]: (*self._path(int(node[i])), (j, 0)),  # type: ignore[misc]
             )
-            if j < tables.exits - 1 and len(tables.thresholds[j]):
+            if not closing and j < tables.exits - 1 and len(tables.thresholds[j]):
                 total = total + states.left * self.costs.decision
                 self._children(j, states, total, left, right, later)
 
-    def _fit(self, states: States, last: int) -> NDArray[np.intp]:
-        """Which of the states keep the bounds when they end at this exit."""
+        if closing:
+            self.effort -= 8 * closing.cells * len(states)
+            closing.score(remaining, last, lambda *ends: self._offer_ends(states, *ends))
+
+    def _offer_ends(self, states: States, exits: tuple[int, ...], gain: Ints, cost: Ints) -> None:
+        """Offer what the endgame scored; see `policy_endgame.Offer`."""
+        fits = self._fit(states, exits)
+        gain, cost = gain[fits], cost[fits]
+        dims = (1,) * (gain.ndim - 1)
+
+        def path(i: int) -> Path:
+            row, *classes = (int(v) for v in np.unravel_index(i, gain.shape))
+            return (*self._path(int(states.node[fits[row]])), *ending(exits, tuple(classes)))
+
+        correct = states.correct[fits].reshape(-1, *dims) + gain
+        total = states.total[fits].reshape(-1, *dims) + cost
+        self.known.offer(correct.ravel(), total.ravel(), path)
+
+    def _fit(self, states: States, ends: tuple[int, ...]) -> NDArray[np.intp]:
+        """Which of the states keep the bounds when they end with these exits."""
         if self.bounds.max_macs is None and self.bounds.max_params is None:
             return np.arange(len(states))
         paths = [self._path(int(node)) for node in states.node]
-        return np.flatnonzero([self._allowed((*(i for i, _ in path), last)) for path in paths])
+        return np.flatnonzero([self._allowed((*(i for i, _ in path), *ends)) for path in paths])
 
     def _children(
         self, j: int, states: States, total: Ints, left: Ints, right: Ints, later: Ints
