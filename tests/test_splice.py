@@ -202,6 +202,16 @@ def test_float_networks() -> None:
     assert len(set(index)) > 1
 
 
+def test_labels_are_kept() -> None:
+    multi = three_exits()
+    order = costs.order_by_cost(schema.read(multi))
+    names = ["cat", "dog", "ørn", "4", "5"]
+    assert splice.labels(splice.splice(multi, order, [1, 2, 3], labels=names)) == names
+    assert splice.labels(splice.splice(multi, order, [1, 2, 3])) is None
+    with pytest.raises(UserError, match="2 labels for a network with 5 classes"):
+        splice.splice(multi, order, [1, 2, 3], labels=names[:2])
+
+
 def test_retuning_patches_the_thresholds_and_nothing_else() -> None:
     multi = three_exits()
     order = costs.order_by_cost(schema.read(multi))

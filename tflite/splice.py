@@ -29,7 +29,12 @@ _LOW, _HIGH = -LEVELS // 2, LEVELS // 2 - 1
 
 
 def splice(
-    multi: bytes, exits: Sequence[str], thresholds: Sequence[int], memory_plan: bool = True
+    multi: bytes,
+    exits: Sequence[str],
+    thresholds: Sequence[int],
+    *,
+    labels: Sequence[str] | None = None,
+    memory_plan: bool = True,
 ) -> bytes:
     """One self-exiting `.tflite` file from a multi-output one.
 
@@ -43,6 +48,7 @@ def splice(
             everything that only they need.
         thresholds: int8, level - 128 (see `vocabulary`), one an exit; a sample leaves where
             the largest score is at least that. The last is ignored.
+        labels: names of the classes, kept in the file's metadata.
         memory_plan: put a plan of the arena into the file (see `plan`); without it TFLM plans
             for itself and copies what crosses an `IF`.
 
@@ -58,7 +64,13 @@ def splice(
     builder = Builder(model)
     main = _stage_graph(builder, stages, 0, thresholds, list(model.subgraphs[0].inputs))
     _flatten_scores(main)
-    builder.metadata(METADATA, json.dumps({"schema": 1, "exits": list(exits)}).encode())
+    described = {"schema": 1, "exits": list(exits)}
+    if labels is not None:
+        classes = schema.shape(model.subgraphs[0].tensors[model.subgraphs[0].outputs[0]])[-1]
+        if len(labels) != classes:
+            raise UserError(f"{len(labels)} labels for a network with {classes} classes")
+        described["labels"] = list(labels)
+    builder.metadata(METADATA, json.dumps(described).encode())
     spliced = builder.finish((SCORES, EXIT))
     if memory_plan:
         add_plan(spliced)
@@ -85,6 +97,16 @@ def exits(content: bytes) -> list[str]:
         UserError: not a file made by `splice`.
     """
     return _described(schema.read(content))["exits"]
+
+
+def labels(content: bytes) -> list[str] | None:
+    """The classes' names in a self-exiting file, if it has any.
+
+    Raises:
+        UserError: not a file made by `splice`.
+    """
+    found = _described(schema.read(content)).get("labels")
+    return [str(label) for label in found] if isinstance(found, list) else None
 
 
 def retune(content: bytes, thresholds: Sequence[int]) -> bytes:
