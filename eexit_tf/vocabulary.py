@@ -212,7 +212,7 @@ class Front:
             along = log(point.mean_macs / first.mean_macs) / width
             return (point.val_accuracy - first.val_accuracy) / height - along
 
-        return max(points, key=above)
+        return max(reversed(points), key=above)  # of equals the most accurate
 
     def find(self, point_id: str) -> OperatingPoint:
         """The point with this id.

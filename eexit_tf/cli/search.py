@@ -57,17 +57,20 @@ def search(
     from eexit_tf import pipeline
     from eexit_tf.data import load
 
-    with progress(quiet) as reporter:
-        front = pipeline.search(
-            load(dataset),
-            output,
-            bounds=bounds,
-            max_trials=max_trials,
-            epochs=epochs,
-            seed=seed,
-            overwrite=overwrite,
-            reporter=reporter,
-        )
+    try:
+        with progress(quiet) as reporter:
+            front = pipeline.search(
+                load(dataset),
+                output,
+                bounds=bounds,
+                max_trials=max_trials,
+                epochs=epochs,
+                seed=seed,
+                overwrite=overwrite,
+                reporter=reporter,
+            )
+    except KeyboardInterrupt:
+        raise click.ClickException("stopped; the same command resumes the search") from None
     knee = front.knee()
     out.print(
         f"{len(front)} points in {output / 'front.json'}; the knee is {knee.id}: "
