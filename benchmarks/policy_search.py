@@ -4,8 +4,8 @@
 
 Outputs are synthetic and seeded: a sample has a difficulty that all exits share and luck of its
 own at each tap and head; later exits are more often right; confidence is a noisy function of the
-distance to the decision boundary, so that part of the samples saturate. Seconds are of processor time, so that a busy machine does not
-count.
+distance to the decision boundary, so that part of the samples saturate. Seconds are of processor
+time, so that a busy machine does not count.
 """
 
 import argparse
@@ -119,7 +119,8 @@ def size_case(samples: int, taps: int, heads: int, tolerance: float, effort: flo
         "proven_gap": round(search.gap, 4),
         "points": len(search.found),
         "scored": search.explicit,
-        "policies_per_second": every / seconds,
+        # Only of a finished search can it be said that it accounted for all of them.
+        "policies_per_second": every / seconds if search.gap <= tolerance else None,
         "plain_loop_policies_per_second": round(len(policies) / plain),
         "plain_loop_seconds_extrapolated": plain / len(policies) * every,
     }

@@ -127,7 +127,10 @@ class PolicySearch:
 
     @cached_property
     def evaluated_policies(self) -> int:
-        """The number of policies accounted for, scored or excluded by a bound: all there are."""
+        """The number of policies accounted for, scored or excluded by a bound: all there are.
+
+        `gap` says how tightly: of a search that ran out of effort it is more than the tolerance.
+        """
         return sum(LEVELS**early for early in range(self.exits))
 
 
