@@ -17,12 +17,12 @@ from eexit_tf.tflite.stages import cut
 
 @pytest.fixture(scope="module")
 def multi() -> bytes:
-    return multi_exit(3, 3)
+    return multi_exit(10, 5, False)
 
 
 @pytest.fixture(scope="module")
 def spliced(multi: bytes) -> bytes:
-    return splice.splice(multi, costs.order_by_cost(schema.read(multi)), [20, 20, 0])
+    return splice.splice(multi, costs.order_by_cost(schema.read(multi))[:3], [20, 20, 0])
 
 
 def test_writing_is_deterministic_and_stable(multi: bytes) -> None:
@@ -53,7 +53,7 @@ def test_a_file_without_signature_gives_tensor_names(multi: bytes) -> None:
     model = schema.read(multi)
     model.signatureDefs = []
     again = schema.read(schema.write(model))
-    assert len(schema.outputs_by_name(again)) == 3
+    assert len(schema.outputs_by_name(again)) == 5
 
 
 def test_macs_of_mlperf_tiny_resnet8_by_hand() -> None:
@@ -88,9 +88,8 @@ def _resnet8() -> bytes:
     return convert(tf_keras.Model(inputs, head(x)))
 
 
-@pytest.mark.parametrize("seed", [10, 12])
-def test_exit_costs_agree_with_exact_stages(seed: int) -> None:
-    model = schema.read(multi_exit(seed, 5, False))
+def test_exit_costs_agree_with_exact_stages(multi: bytes) -> None:
+    model = schema.read(multi)
     order = costs.order_by_cost(model)
     exits = costs.exit_costs(model, order)
     for chosen in ([0, 1, 2, 3, 4], [0, 2], [1, 3], [3], [0, 4], [1], [0, 1]):
@@ -129,7 +128,7 @@ def _enlarge(tensor: fb.TensorT) -> None:
 
 
 def _break(change: str) -> bytes:
-    model = schema.read(multi_exit(3, 3))
+    model = schema.read(multi_exit(10, 5, False))
     main = model.subgraphs[0]
     convolution = next(op for op in main.operators if schema.op_name(model, op) == "CONV_2D")
     if change == "operator order":
@@ -218,7 +217,7 @@ def test_damaged_files_work_or_are_refused(which: str, request: pytest.FixtureRe
     """What passes the checks must run: a crash of native code would end this test's process."""
     content = request.getfixturevalue(which)
     refused = 0
-    for damaged in _mutations(content, 400):
+    for damaged in _mutations(content, 200):
         try:
             model = schema.read(damaged)
             shape = schema.shape(model.subgraphs[0].tensors[model.subgraphs[0].inputs[0]])
@@ -227,4 +226,4 @@ def test_damaged_files_work_or_are_refused(which: str, request: pytest.FixtureRe
             Tflm(damaged).run(x)
         except UserError:
             refused += 1
-    assert 0 < refused < 400
+    assert 0 < refused < 200
