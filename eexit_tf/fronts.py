@@ -43,6 +43,7 @@ class SearchFront:
             "bounds": self.bounds.to_json(),
             "trials": self.trials,
             "evaluated_policies": self.front.evaluated_policies,
+            "gap": self.front.gap,
             "hypervolume": self.hypervolume,
             "reference_macs": list(self.reference_macs),
             "points": [point.to_json() for point in self.front],
@@ -61,7 +62,7 @@ class SearchFront:
             trials=value["trials"],
             hypervolume=value["hypervolume"],
             reference_macs=(low, high),
-            front=Front(points, value["evaluated_policies"]),
+            front=Front(points, value["evaluated_policies"], value["gap"]),
         )
 
     def save(self, directory: Path) -> None:

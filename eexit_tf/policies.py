@@ -215,7 +215,7 @@ def policy_points(
                 ),
             )
         )
-    return Front(tuple(points), search.evaluated_policies)
+    return Front(tuple(points), search.evaluated_policies, search.gap)
 
 
 def _check(outputs: ExitOutputs, costs: ExitCosts) -> None:

@@ -22,10 +22,15 @@ def front_table(found: SearchFront) -> Table:
     knee = found.front.knee() if points else None
     shown = _spread(points, knee)
     left_out = len(points) - len(shown)
+    caption = "* knee"
+    if left_out:
+        caption += f"; {left_out} points between are in front.json"
+    if found.front.gap:
+        caption += f"; the search may have missed up to {found.front.gap:.2%} of accuracy"
     table = Table(
         title=f"front on {found.dataset}: {len(points)} points of {found.trials} trials, "
         f"hypervolume {found.hypervolume:.4f}",
-        caption=f"* knee{f'; {left_out} points between are in front.json' if left_out else ''}",
+        caption=caption,
         title_justify="left",
         caption_justify="left",
     )

@@ -162,10 +162,13 @@ class Front:
     Attributes:
         points: accuracy rises with mean MACs along them.
         evaluated_policies: how many policies were accounted for to find them.
+        gap: no policy beats the points at its mean MACs by more accuracy than this, proven;
+            0 is exact.
     """
 
     points: tuple[OperatingPoint, ...]
     evaluated_policies: int = 0
+    gap: float = 0.0
 
     def __iter__(self) -> Iterator[OperatingPoint]:
         return iter(self.points)
@@ -176,7 +179,7 @@ class Front:
     def within(self, bounds: Bounds) -> "Front":
         """The points that keep the bounds."""
         kept = tuple(point for point in self.points if point.meets(bounds))
-        return Front(kept, self.evaluated_policies)
+        return Front(kept, self.evaluated_policies, self.gap)
 
     def best(
         self,

@@ -18,6 +18,7 @@ def save_front(directory: Path, front: Front) -> None:
         directory / TRIAL_FRONT,
         {
             "evaluated_policies": front.evaluated_policies,
+            "gap": front.gap,
             "points": [point.to_json() for point in front],
         },
     )
@@ -27,7 +28,7 @@ def load_front(directory: Path) -> Front:
     """A trial's own front from its folder."""
     value = json.loads((directory / TRIAL_FRONT).read_text())
     points = tuple(OperatingPoint.from_json(point) for point in value["points"])
-    return Front(points, value["evaluated_policies"])
+    return Front(points, value["evaluated_policies"], value["gap"])
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,11 @@ class Archive:
         """The points of all trials that no point of any trial dominates, bounds or not."""
         points = [point for front in self.fronts.values() for point in front]
         kept = pareto_front([p.val_accuracy for p in points], [p.mean_macs for p in points])
-        evaluated = sum(front.evaluated_policies for front in self.fronts.values())
-        return Front(tuple(points[i] for i in kept), evaluated)
+        return Front(
+            tuple(points[i] for i in kept),
+            sum(front.evaluated_policies for front in self.fronts.values()),
+            max((front.gap for front in self.fronts.values()), default=0.0),
+        )
 
     def hypervolume(self) -> float:
         """Of the front over all trials; see `pareto.hypervolume`."""
