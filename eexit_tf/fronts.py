@@ -62,7 +62,7 @@ class SearchFront:
             trials=value["trials"],
             hypervolume=value["hypervolume"],
             reference_macs=(low, high),
-            front=Front(points, value["evaluated_policies"], value["gap"]),
+            front=Front(points, value["evaluated_policies"], value.get("gap", 0.0)),
         )
 
     def save(self, directory: Path) -> None:

@@ -14,7 +14,7 @@ from eexit_tf.tflite.describe import describe
 from eexit_tf.tflite.inputs import quantise
 from eexit_tf.tflite.interpreter import int8_threshold, read_file
 from eexit_tf.tflite.model import CompiledModel, MultiExit
-from eexit_tf.tflite.rewrite import dense_as_convolution
+from eexit_tf.tflite.normalize import normalize
 from eexit_tf.tflite.runtimes import LiteRT
 from eexit_tf.tflite.splice import splice
 from eexit_tf.vocabulary import LEVELS, Bounds, Exit, OperatingPoint
@@ -64,8 +64,7 @@ def compile(
         exits = [exits[index] for index in policy.exits]
         thresholds = [level - LEVELS // 2 for level in policy.thresholds]
     return describe(
-        splice(multi.content, [exit_.name for exit_ in exits], thresholds),
-        class_names=class_names,
+        splice(multi.content, [exit_.name for exit_ in exits], thresholds, labels=class_names),
         divisor=divisor,
         score=score,
         quantization=multi.quantization,
@@ -82,7 +81,7 @@ def _calibrate(
     """The most accurate policy at no more than these mean MACs; the cheapest of equals."""
     bounds = bounds or Bounds()
     limit = min(mean_macs, bounds.max_mean_macs or mean_macs)
-    content = dense_as_convolution(multi.content)  # as it will run, to the last bit
+    content = normalize(multi.content)  # as it will run, to the last bit
     model = schema.read(content)
     names = [exit_.name for exit_ in exits]
     said = LiteRT(content).run(quantise(model, samples.x))

@@ -86,7 +86,7 @@ class CompiledModel:
         static_macs: of the last exit alone, always taken.
         mean_macs: multiply-accumulates a sample on the validation data.
         val_accuracy: on the validation data.
-        arena_bytes: in TFLM's Python wheel; see `runtimes.Tflm.arena_bytes`.
+        arena_bytes: the smallest that TFLM's Python wheel runs in; see `arena.Arena`.
         quantization: `qat` or `ptq`; unknown for a network from elsewhere.
     """
 
