@@ -54,6 +54,7 @@ def convert(
     from eexit_tf.fronts import SearchFront
 
     found = SearchFront.load(directory)
+    pipeline.pick_point(found.front, pick, bounds)  # is refused before anything is loaded
     try:
         data = load(dataset or found.dataset)
     except UserError as error:
