@@ -1,0 +1,58 @@
+"""What several test files share: the installed command and one small search."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+EEXIT_TF = Path(sys.executable).with_name("eexit-tf")
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def eexit_tf() -> Run:
+    """Runs the installed command, in any folder: `eexit_tf("front", "DIR", cwd=folder)`."""
+
+    def run(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(EEXIT_TF), *map(str, arguments)],
+            cwd=cwd,
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def some_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A quarter of the digits as an `.npz`: enough to train on for a moment."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    path = tmp_path_factory.mktemp("digits") / "some-digits.npz"
+    images = (digits.images[:450] * 15.9375).astype(np.uint8)
+    np.savez(path, x_train=images, y_train=digits.target[:450])
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_search(
+    eexit_tf: Run, some_digits: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The folder of a finished search of one trial of one epoch, on `some_digits`."""
+    folder = tmp_path_factory.mktemp("small") / "search"
+    limits = ["--max-trials", "1", "--epochs", "1", "--max-macs", "40k"]
+    found = eexit_tf(
+        "search", "--dataset", some_digits, "--output", folder, *limits, cwd=folder.parent
+    )
+    assert found.returncode == 0, found.stderr
+    return folder
