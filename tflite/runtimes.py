@@ -4,7 +4,7 @@ Neither sees bytes that `schema.read` has not checked: what they are given is th
 written anew.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Protocol
@@ -64,19 +64,27 @@ class LiteRT:
                 num_threads=1,
             )
             self._interpreter.allocate_tensors()
+        self._inputs = [int(index) for index in self.model.subgraphs[0].inputs]
         self._outputs = schema.outputs_by_name(self.model)
 
     def run(self, x: NDArray) -> dict[str, NDArray]:
         """See `Runtime.run`."""
         x = check_input(self.model, x)
-        index = int(self.model.subgraphs[0].inputs[0])
-        results: dict[str, list[NDArray]] = {name: [] for name in self._outputs}
-        for sample in x:
-            self._interpreter.set_tensor(index, sample[None])
-            self._interpreter.invoke()
-            for name, output in self._outputs.items():
-                results[name].append(self._interpreter.get_tensor(output))
-        return _stack(self.model, results)
+        return _stack(self.model, [self.invoke([sample[None]]) for sample in x])
+
+    def invoke(self, inputs: Sequence[NDArray]) -> dict[str, NDArray]:
+        """Run the network once.
+
+        Args:
+            inputs: in the order of the network's inputs, each in its tensor's type and shape.
+
+        Returns:
+            each output by name, in its tensor's type and shape.
+        """
+        for index, value in zip(self._inputs, inputs, strict=True):
+            self._interpreter.set_tensor(index, value)
+        self._interpreter.invoke()
+        return {name: self._interpreter.get_tensor(i) for name, i in self._outputs.items()}
 
 
 class Tflm:
@@ -107,13 +115,14 @@ class Tflm:
     def run(self, x: NDArray) -> dict[str, NDArray]:
         """See `Runtime.run`."""
         x = check_input(self.model, x)
-        results: dict[str, list[NDArray]] = {name: [] for name in self._outputs}
-        for sample in x:
-            self._interpreter.set_input(sample[None], 0)
-            self._interpreter.invoke()
-            for name, output in self._outputs.items():
-                results[name].append(self._interpreter.get_output(output))
-        return _stack(self.model, results)
+        return _stack(self.model, [self.invoke([sample[None]]) for sample in x])
+
+    def invoke(self, inputs: Sequence[NDArray]) -> dict[str, NDArray]:
+        """See `LiteRT.invoke`."""
+        for position, value in enumerate(inputs):
+            self._interpreter.set_input(value, position)
+        self._interpreter.invoke()
+        return {name: self._interpreter.get_output(i) for name, i in self._outputs.items()}
 
     @cached_property
     def arena_bytes(self) -> int:
@@ -144,12 +153,12 @@ def check_input(model: fb.ModelT, x: NDArray) -> NDArray:
     return np.ascontiguousarray(x)
 
 
-def _stack(model: fb.ModelT, results: dict[str, list[NDArray]]) -> dict[str, NDArray]:
+def _stack(model: fb.ModelT, results: list[dict[str, NDArray]]) -> dict[str, NDArray]:
     """(samples, ...) arrays, see `Runtime.run`."""
-    main, outputs = model.subgraphs[0], schema.outputs_by_name(model)
+    main = model.subgraphs[0]
     stacked = {}
-    for name, values in results.items():
-        tensor = main.tensors[outputs[name]]
+    for name, index in schema.outputs_by_name(model).items():
+        tensor, values = main.tensors[index], [result[name] for result in results]
         shape = schema.shape(tensor)[1:]
         while len(shape) > 1 and shape[0] == 1:
             shape = shape[1:]

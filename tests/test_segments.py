@@ -1,0 +1,174 @@
+"""One file a stage: the same results as the one file that leaves early by itself."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from networks import int8_inputs, multi_exit
+
+from eexit_tf.errors import UserError
+from eexit_tf.tflite import costs, schema, splice
+from eexit_tf.tflite.describe import describe
+from eexit_tf.tflite.model import CompiledModel
+from eexit_tf.tflite.runtimes import LiteRT, Tflm
+from eexit_tf.tflite.segmented import SegmentedNetwork
+from eexit_tf.tflite.segments import MANIFEST, Segments, split
+
+LEVELS = [20, 40, 90, 0]
+
+
+def compiled(seed: int, share_head: bool, int8: bool = True) -> CompiledModel:
+    """A self-exiting network with four exits, with skips across its cuts."""
+    multi = multi_exit(seed, 5, share_head, int8)
+    order = costs.order_by_cost(schema.read(multi))
+    return describe(splice.splice(multi, [order[i] for i in (0, 1, 3, 4)], LEVELS))
+
+
+@pytest.fixture(scope="module")
+def model() -> CompiledModel:
+    return compiled(12, True)
+
+
+@pytest.fixture(scope="module")
+def folder(model: CompiledModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("segments") / "m.segments"
+    split(model).save(path)
+    return path
+
+
+@pytest.mark.parametrize("runtime", [LiteRT, Tflm])
+@pytest.mark.parametrize(("seed", "share_head"), [(10, False), (12, True)])
+def test_segments_are_the_spliced_file(
+    runtime: Callable, seed: int, share_head: bool, tmp_path: Path
+) -> None:
+    one = compiled(seed, share_head)
+    split(one).save(tmp_path / "m.segments")
+    x = int8_inputs(one.input.shape, 200)
+    found = SegmentedNetwork(tmp_path / "m.segments" / MANIFEST, runtime).run(x)
+    expected = runtime(one.content).run(x)
+    assert len(set(expected["exit"])) > 2
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)
+        assert found[name].dtype == values.dtype
+
+
+def test_float_networks() -> None:
+    one = compiled(10, False, int8=False)
+    x = int8_inputs(one.input.shape, 60).astype(np.float32) / 30
+    expected = LiteRT(one.content).run(x)
+    found = SegmentedNetwork(split(one)).run(x)
+    np.testing.assert_array_equal(found["exit"], expected["exit"])
+    np.testing.assert_array_equal(found["scores"], expected["scores"])
+
+
+def test_no_samples_and_one_exit() -> None:
+    multi = multi_exit(10, 5, False)
+    name = costs.order_by_cost(schema.read(multi))[2]
+    content = splice.splice(multi, [name], [0])
+    network = SegmentedNetwork(split(describe(content)))
+    x = int8_inputs((8, 8, 3), 9)[..., : schema.shape(network.model.subgraphs[0].tensors[0])[-1]]
+    found, expected = network.run(x), LiteRT(content).run(x)
+    np.testing.assert_array_equal(found["scores"], expected["scores"])
+    assert set(found["exit"]) == {0}
+    assert network.run(x[:0])["scores"].shape == (0, 5)
+    assert network.run(x[:0])["exit"].shape == (0,)
+
+
+def test_every_weight_is_in_one_stage(model: CompiledModel) -> None:
+    segments = split(model)
+    operators = sum(len(schema.read(s.content).subgraphs[0].operators) for s in segments.stages)
+    for stage in segments.stages:
+        graphs = schema.read(stage.content).subgraphs
+        assert len(graphs) == 1
+    assert sum(len(s.content) for s in segments.stages) < 2 * len(model.content)
+    assert operators > 4
+
+
+def test_the_manifest_says_what_to_feed_to_which_stage(model: CompiledModel, folder: Path) -> None:
+    manifest = json.loads((folder / MANIFEST).read_text())
+    assert manifest["layout"] == "segments"
+    assert [exit_["threshold_int8"] for exit_ in manifest["exits"]] == [20, 40, 90, -128]
+    assert manifest["classes"] == list(model.classes)
+    assert manifest["input"]["shape"] == list(model.input.shape)
+    known = set(manifest["stages"][0]["inputs"])
+    assert len(known) == 1
+    for entry in manifest["stages"]:
+        assert (folder / entry["file"]).is_file()
+        assert known >= set(entry["inputs"])
+        assert entry["scores"] in entry["outputs"]
+        assert known.isdisjoint(entry["outputs"])
+        known |= set(entry["outputs"])
+    assert known == set(manifest["tensors"])
+    assert {"shape", "type", "scale", "zero_point"} == set(manifest["tensors"][known.pop()])
+    assert sorted(path.name for path in folder.iterdir()) == [
+        MANIFEST,
+        *(f"stage_{k}.tflite" for k in range(4)),
+    ]
+
+
+def test_saving_is_deterministic_and_replaces(model: CompiledModel, tmp_path: Path) -> None:
+    folder = tmp_path / "m.segments"
+    split(model).save(folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    (folder / "stage_9.tflite").write_bytes(b"of an earlier network")
+    split(model).save(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["m.segments"]
+    Segments.load(folder).save(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_nothing_else_is_replaced(model: CompiledModel, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("all of it")
+    with pytest.raises(UserError, match="not a folder of segments"):
+        split(model).save(tmp_path / "mine")
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine", "thesis.txt"]
+
+
+def test_thresholds_can_be_given(model: CompiledModel) -> None:
+    x = int8_inputs(model.input.shape, 100)
+    network = SegmentedNetwork(split(model), thresholds=[127, -20, 90, 0])
+    assert network.thresholds == (127, -20, 90, -128)
+    found = network.run(x)
+    expected = LiteRT(splice.retune(model.content, [127, -20, 90, 0])).run(x)
+    np.testing.assert_array_equal(found["exit"], expected["exit"])
+    with pytest.raises(UserError, match="expected 4 thresholds"):
+        SegmentedNetwork(split(model), thresholds=[1, 2])
+
+
+def _edit(folder: Path, change: Callable[[dict], object]) -> None:
+    manifest = json.loads((folder / MANIFEST).read_text())
+    change(manifest)
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda f: (f / "stage_1.tflite").unlink(), "cannot read"),
+        (lambda f: (f / MANIFEST).unlink(), "cannot read"),
+        (lambda f: (f / MANIFEST).write_text("{"), "is not a manifest of segments"),
+        (lambda f: (f / MANIFEST).write_text("[]"), "is not a manifest of segments"),
+        (lambda f: shutil.copy(f / "stage_0.tflite", f / "stage_1.tflite"), "not the file that"),
+        (lambda f: _edit(f, lambda m: m.pop("exits")), "no 'exits'"),
+        (lambda f: _edit(f, lambda m: m.update(schema=2)), "schema 1"),
+        (lambda f: _edit(f, lambda m: m.update(stages=[])), "no stages"),
+        (lambda f: _edit(f, lambda m: m.update(stages=[3])), "is not a manifest"),
+        (lambda f: _edit(f, lambda m: m["exits"].pop()), "expected 4 thresholds"),
+        (lambda f: _edit(f, lambda m: m["stages"].reverse()), "takes .* no such tensor"),
+        (lambda f: _edit(f, lambda m: m["stages"][1].update(scores="image")), "the manifest says"),
+        (lambda f: _edit(f, lambda m: m["stages"][2]["inputs"].pop()), "the manifest says"),
+    ],
+)
+def test_damaged_folders_are_refused(
+    folder: Path, change: Callable[[Path], object], said: str, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    change(copy)
+    with pytest.raises(UserError, match=said):
+        SegmentedNetwork(copy / MANIFEST)

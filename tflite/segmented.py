@@ -1,0 +1,70 @@
+"""Running a network that is kept as one file a stage, as an application does it."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eexit_tf.tflite import schema, splice
+from eexit_tf.tflite.runtimes import LiteRT, Tflm, check_input
+from eexit_tf.tflite.segments import Segments
+from eexit_tf.vocabulary import LEVELS
+
+
+class SegmentedNetwork:
+    """A `runtimes.Runtime` that runs stage after stage until the sample leaves.
+
+    Args:
+        segments: from `segments.split`, or the path of a manifest or its folder.
+        runtime: what runs a stage, `LiteRT` or `Tflm`.
+        thresholds: int8 (level - 128), one an exit, instead of the manifest's; the last is
+            ignored.
+
+    Attributes:
+        exits: the exits' taps or names, in the order of execution.
+        thresholds: as in use; the last is -128.
+
+    Raises:
+        UserError: not such files, or thresholds that do not fit.
+    """
+
+    def __init__(
+        self,
+        segments: Segments | Path | str,
+        runtime: Callable[[bytes], LiteRT | Tflm] = LiteRT,
+        thresholds: Sequence[int] | None = None,
+    ) -> None:
+        if not isinstance(segments, Segments):
+            segments = Segments.load(segments)
+        if thresholds is None:
+            thresholds = [exit_["threshold_int8"] for exit_ in segments.card["exits"]]
+        splice.check_thresholds(thresholds, len(segments.stages))
+        self.exits = tuple(exit_["at"] for exit_ in segments.card["exits"])
+        self.thresholds = (*map(int, thresholds[:-1]), -LEVELS // 2)
+        self._stages = [(stage, runtime(stage.content)) for stage in segments.stages]
+        first = self._stages[0][1]
+        self.name, self.model = first.name, first.model
+        tensor = first.model.subgraphs[0].tensors[first.model.subgraphs[0].outputs[0]]
+        self._scores = schema.dtype(tensor), schema.shape(tensor)[-1]
+        levels = np.array(self.thresholds)
+        self._limits = levels if self._scores[0] == np.int8 else (levels + LEVELS // 2) / LEVELS
+
+    def run(self, x: NDArray) -> dict[str, NDArray]:
+        """See `runtimes.Runtime.run`; gives `scores` and `exit`, as a spliced file does."""
+        left = [self._leave(sample) for sample in check_input(self.model, x)]
+        kind, classes = self._scores
+        return {
+            splice.SCORES: np.array([scores for scores, _ in left], kind).reshape(-1, classes),
+            splice.EXIT: np.array([k for _, k in left], np.int32),
+        }
+
+    def _leave(self, sample: NDArray) -> tuple[NDArray, int]:
+        """Scores and exit of one sample."""
+        values = {self._stages[0][0].inputs[0]: sample[None]}
+        for k, (stage, network) in enumerate(self._stages):
+            values |= network.invoke([values[name] for name in stage.inputs])
+            scores = values[stage.scores]
+            if scores.max() >= self._limits[k]:
+                break
+        return scores, k
