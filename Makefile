@@ -15,7 +15,7 @@ test: $(VENV)/installed
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	rm -rf build/lint
+	rm -rf build
 	$(BIN)/pip install --quiet --no-deps --target build/lint .
 	$(BIN)/mypy
 

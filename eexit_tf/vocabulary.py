@@ -151,8 +151,24 @@ class OperatingPoint:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "OperatingPoint":
-        known = {field.name: value[field.name] for field in fields(cls)}
-        return cls(**{**known, "exits": tuple(ExitUse(**use) for use in value["exits"])})
+        return cls(
+            id=str(value["id"]),
+            trial=str(value["trial"]),
+            val_accuracy=float(value["val_accuracy"]),
+            mean_macs=float(value["mean_macs"]),
+            max_macs=int(value["max_macs"]),
+            params=int(value["params"]),
+            exits=tuple(
+                ExitUse(
+                    at=str(use["at"]),
+                    head=str(use["head"]),
+                    threshold=float(use["threshold"]),
+                    share=float(use["share"]),
+                    macs=int(use["macs"]),
+                )
+                for use in value["exits"]
+            ),
+        )
 
 
 @dataclass(frozen=True)

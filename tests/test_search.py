@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -130,3 +131,13 @@ def test_the_front_keeps_its_promises(uninterrupted: Path) -> None:
             uninterrupted / "trials" / f"trial_{point['trial']}" / "outputs.npz"
         )
         assert round(point["val_accuracy"] * outputs.samples, 6).is_integer()
+
+
+def test_a_damaged_state_is_explained(dataset: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    output = tmp_path / "search"
+    shutil.copytree(uninterrupted, output)
+    (output / "trials" / "oracle.json").write_text('{"ongoing_trials": ')
+    run = subprocess.run(command(dataset, output), capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert "--overwrite starts over" in run.stderr
+    assert "Traceback" not in run.stderr

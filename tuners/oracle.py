@@ -1,6 +1,7 @@
 """What to try next: an evolutionary KerasTuner oracle that ranks trials by their whole fronts."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ RANDOM_TRIALS = 4
 """Trials that are drawn at random before evolution starts."""
 RANDOM_PART = 0.2
 """Part of the later trials that still are."""
-MOST_PROPOSALS = 200
-"""Proposals in a row that were tried before or break a bound, after which the space counts as
-exhausted."""
+MOST_PROPOSALS = 50
+"""Proposals in a row that were tried before or break a bound, after which the whole space is
+gone through."""
 FINISHED = (TrialStatus.COMPLETED, TrialStatus.FAILED)
 
 
@@ -58,6 +59,7 @@ class ParetoOracle(keras_tuner.Oracle):
         self.bounds = bounds
         self.reference_macs = reference_macs
         self._rejected = rejected
+        self._rejections: dict[tuple[Any, ...], bool] = {}
 
     def archive(self) -> Archive:
         """The fronts of the finished trials, read from their folders."""
@@ -74,11 +76,9 @@ class ParetoOracle(keras_tuner.Oracle):
         archive = self.archive()
         evolve = int(trial_id) >= RANDOM_TRIALS and rng.random() >= RANDOM_PART
         ranking = self.ranking(archive) if evolve else []
-        for _ in range(MOST_PROPOSALS):
-            values = self._child(rng, ranking) if len(ranking) > 1 else self._random(rng)
-            if self._tried(values) or self._rejected(values):
-                continue
-            return {"status": TrialStatus.RUNNING, "values": values}
+        for values in itertools.chain(self._proposals(rng, ranking), self._all(rng)):
+            if not self._tried(values) and not self._known_rejected(values):
+                return {"status": TrialStatus.RUNNING, "values": values}
         return {"status": TrialStatus.STOPPED}
 
     def score_trial(self, trial: Trial) -> None:
@@ -102,6 +102,17 @@ class ParetoOracle(keras_tuner.Oracle):
             best[owner] = min(rank, best.get(owner, rank))
         return sorted(best, key=lambda name: (best[name], -archive.gain(name), name))
 
+    def _proposals(self, rng: np.random.Generator, ranking: list[str]) -> Iterator[dict[str, Any]]:
+        for _ in range(MOST_PROPOSALS):
+            yield self._child(rng, ranking) if len(ranking) > 1 else self._random(rng)
+
+    def _all(self, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+        """Every point of the space, in random order."""
+        space = self.hyperparameters.space
+        every = list(itertools.product(*(p.values for p in space)))
+        for index in rng.permutation(len(every)):
+            yield dict(zip([p.name for p in space], every[index], strict=True))
+
     def _random(self, rng: np.random.Generator) -> dict[str, Any]:
         return {p.name: p.values[rng.integers(len(p.values))] for p in self.hyperparameters.space}
 
@@ -123,6 +134,13 @@ class ParetoOracle(keras_tuner.Oracle):
                 there = int(rng.integers(len(values)))
             child[parameter.name] = values[there]
         return child
+
+    def _known_rejected(self, values: dict[str, Any]) -> bool:
+        """Building a network to count its cost takes half a second: once for each is enough."""
+        key = tuple(sorted(values.items()))
+        if key not in self._rejections:
+            self._rejections[key] = self._rejected(values)
+        return self._rejections[key]
 
     def _tried(self, values: dict[str, Any]) -> bool:
         return any(trial.hyperparameters.values == values for trial in self.trials.values())

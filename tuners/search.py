@@ -132,7 +132,7 @@ def search(
             f"the best of {found.trials} trials reach {tried.points[-1].val_accuracy:.2%} and the "
             f"cheapest need {tried.points[0].mean_macs:,.0f} mean MACs"
             if tried.points
-            else "every training diverged"
+            else f"{found.trials} trials were run and none of them learnt anything"
         )
         raise UserError(f"no network keeps {bounds}: {reached}; loosen the bounds or search longer")
     return found.front
@@ -190,15 +190,21 @@ def _tuner(
         rejected=space.rejected,
         seed=settings.seed,
     )
-    with contextlib.redirect_stdout(io.StringIO()):  # KerasTuner says that it reloads
-        return ExitTuner(
-            oracle,
-            space,
-            output,
-            seed=settings.seed,
-            after_trial=lambda tuner: _write_front(tuner, output, settings),
-            reporter=reporter,
-        )
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # KerasTuner says that it reloads
+            return ExitTuner(
+                oracle,
+                space,
+                output,
+                seed=settings.seed,
+                after_trial=lambda tuner: _write_front(tuner, output, settings),
+                reporter=reporter,
+            )
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise UserError(
+            f"the state of the search in {output / 'trials'} cannot be read ({error}); "
+            f"--overwrite starts over"
+        ) from error
 
 
 def _write_front(tuner: ExitTuner, output: Path, settings: SearchSettings) -> SearchFront:
