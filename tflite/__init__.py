@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from eexit_tf.tflite.compiler import compile
     from eexit_tf.tflite.evaluation import Evaluation, evaluate
+    from eexit_tf.tflite.exporter import export
     from eexit_tf.tflite.interpreter import EarlyExitInterpreter
     from eexit_tf.tflite.model import CompiledModel, MultiExit
     from eexit_tf.tflite.quantization import quantize
@@ -17,6 +18,7 @@ __all__ = [
     "MultiExit",
     "compile",
     "evaluate",
+    "export",
     "quantize",
 ]
 
@@ -27,6 +29,7 @@ _HOMES = {
     "MultiExit": "model",
     "compile": "compiler",
     "evaluate": "evaluation",
+    "export": "exporter",
     "quantize": "quantization",
 }
 

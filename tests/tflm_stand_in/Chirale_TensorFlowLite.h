@@ -1,0 +1,2 @@
+// The header that makes the Arduino build find TFLM.
+#pragma once
