@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from eexit_tf.tflite.benchmarking import Benchmark, benchmark
     from eexit_tf.tflite.compiler import compile
     from eexit_tf.tflite.evaluation import Evaluation, evaluate
     from eexit_tf.tflite.exporter import export
@@ -12,10 +13,12 @@ if TYPE_CHECKING:
     from eexit_tf.tflite.quantization import quantize
 
 __all__ = [
+    "Benchmark",
     "CompiledModel",
     "EarlyExitInterpreter",
     "Evaluation",
     "MultiExit",
+    "benchmark",
     "compile",
     "evaluate",
     "export",
@@ -23,10 +26,12 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Benchmark": "benchmarking",
     "CompiledModel": "model",
     "EarlyExitInterpreter": "interpreter",
     "Evaluation": "evaluation",
     "MultiExit": "model",
+    "benchmark": "benchmarking",
     "compile": "compiler",
     "evaluate": "evaluation",
     "export": "exporter",

@@ -1,0 +1,288 @@
+"""Benchmarks on the host and on boards, sound and failing ones, played through pseudo-terminals."""
+
+import json
+import os
+import select
+import shutil
+import threading
+import time
+import tty
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import PIPE, CompletedProcess, Popen
+
+import numpy as np
+import pytest
+from networks import convert, keras_network
+from test_protocol import build_for_host, expected
+
+from eexit_tf.data import Samples
+from eexit_tf.errors import UserError
+from eexit_tf.tflite import benchmark, evaluate, schema
+from eexit_tf.tflite.benchmarking import DeviceError, UnfinishedError, protocol
+from eexit_tf.tflite.benchmarking.devices import Network
+from eexit_tf.tflite.inputs import quantise
+from eexit_tf.tflite.splice import splice
+from eexit_tf.tflite.unsplice import unsplice
+
+SAMPLES = 12
+SEED = next(s for s in range(99) if np.random.default_rng(s).integers(1, 4) == 1)  # one channel
+Run = Callable[..., CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def content() -> bytes:
+    """A self-exiting network with three exits that takes 64 bytes and knows four classes."""
+    multi = convert(keras_network(SEED, 3, classes=4), SEED)
+    names = sorted(schema.outputs_by_name(schema.read(multi)))
+    return splice(multi, names, [0, 0, -128])
+
+
+@pytest.fixture(scope="module")
+def samples() -> Samples:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(SAMPLES, 8, 8, 1)).astype(np.float32)
+    return Samples(x, np.arange(SAMPLES) % 4)
+
+
+def as_bytes(content: bytes, samples: Samples) -> list[np.ndarray]:
+    return [x.reshape(-1) for x in quantise(schema.read(content), samples.x)]
+
+
+@pytest.fixture(scope="module")
+def program(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if shutil.which("g++") is None:
+        pytest.skip("needs g++")
+    static = splice(unsplice(content), sorted(_names(content))[-1:], [-128])
+    networks = [Network(content), Network(static)]
+    return build_for_host(tmp_path_factory.mktemp("firmware"), networks)
+
+
+def _names(content: bytes) -> list[str]:
+    return list(schema.outputs_by_name(schema.read(unsplice(content))))
+
+
+@contextmanager
+def board(program: Path, fault: str = "", after: int = 1 << 30) -> Iterator[str]:
+    """The path of a serial port with a board behind it that fails after so many bytes."""
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    path = os.ttyname(slave)
+    ended = threading.Event()
+    with Popen([program], stdin=PIPE, stdout=PIPE, bufsize=0) as firmware:
+        arguments = (master, firmware, fault, after, ended)
+        thread = threading.Thread(target=_wire, args=arguments, daemon=True)
+        thread.start()
+        try:
+            yield path
+        finally:
+            ended.set()
+            thread.join()
+            firmware.kill()
+            os.close(slave)
+            if fault != "unplugged":
+                os.close(master)
+
+
+def _wire(
+    master: int, firmware: Popen[bytes], fault: str, after: int, ended: threading.Event
+) -> None:
+    """Carry bytes both ways until the fault."""
+    rng = np.random.default_rng(0)
+    from_board, carried = firmware.stdout.fileno(), 0
+    while not ended.is_set():
+        failed = carried >= after
+        if failed and fault == "unplugged":
+            os.close(master)
+            return
+        if failed and fault == "noise":
+            os.set_blocking(master, False)
+            if select.select([], [master], [], 0.05)[1]:
+                os.write(master, rng.bytes(64))
+            continue
+        for readable in select.select([master, from_board], [], [], 0.05)[0]:
+            if readable == master:
+                firmware.stdin.write(os.read(master, 4096))
+                continue
+            content = os.read(from_board, 1 if failed and fault == "slow" else 64)
+            if fault == "damaged":
+                content = content.replace(b"s-[", b"s-[0")
+            carried += len(content)
+            if failed and fault == "slow":
+                time.sleep(0.3)
+            if not (failed and fault == "silent"):
+                os.write(master, content)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "PATIENCE", 1.0)
+    monkeypatch.setattr(protocol, "INFERENCE_PATIENCE", 1.0)
+    monkeypatch.setattr(protocol, "BOOT_PATIENCE", 1.0)
+
+
+def test_host_measures_what_evaluate_finds(
+    content: bytes, samples: Samples, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(content)
+    found, evaluated = benchmark(path, samples), evaluate(path, samples)
+    said = found.to_json()
+    assert next(iter(said)) == "environment"
+    assert (said["target"], said["unit"], said["samples"]) == ("host", "us", SAMPLES)
+    assert said["complete"]
+    assert said["flash_bytes"] == len(content)
+    assert said["accuracy"] == evaluated.accuracy
+    assert said["static"]["accuracy"] == evaluated.static.accuracy
+    assert [exit_["share"] for exit_ in said["exits"]] == [e.share for e in evaluated.exits]
+    assert said["litert"] == {"scores_crc32": said["scores_crc32"], "differing_samples": 0}
+    assert said["static_latency"] > 0
+    taken = [exit_["latency"] for exit_ in said["exits"] if exit_["samples"]]
+    assert min(taken) <= said["mean_latency"] <= max(taken)
+    assert said["static"]["arena_bytes"] > 0
+    assert said["arena_bytes"] > 0
+
+
+def test_measures_on_a_board(
+    content: bytes, samples: Samples, program: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(content)
+    with board(program) as port:
+        said = benchmark(path, samples, target=f"serial:{port}").to_json()
+    inputs = as_bytes(content, samples)
+    assert said["complete"]
+    assert said["target"] == f"serial:{port}"
+    assert (said["arena_bytes"], said["static"]["arena_bytes"]) == (1000, 1001)
+    leaving = [sum(int(x.view(np.uint8)[0]) % 3 == k for x in inputs) for k in range(3)]
+    assert [exit_["samples"] for exit_ in said["exits"]] == leaving
+    for key, number in (("scores_crc32", 0), ("static", 1)):
+        scores = b"".join(np.array(expected(x, number), np.int8).tobytes() for x in inputs)
+        crc32 = said[key]["scores_crc32"] if number else said[key]
+        assert crc32 == f"{zlib.crc32(scores):08x}"
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("silent", "silent|stopped answering"),
+        ("slow", "stopped answering|silent|something else"),
+        ("noise", "something else|refuses|stopped"),
+        ("unplugged", "unplugged"),
+    ],
+)
+@pytest.mark.usefixtures("impatient")
+def test_keeps_what_was_measured_when_a_board_fails(
+    content: bytes, samples: Samples, program: Path, tmp_path: Path, fault: str, message: str
+) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(content)
+    begun = time.monotonic()
+    with (
+        board(program, fault, after=2500) as port,
+        pytest.raises(UnfinishedError, match=message) as raised,
+    ):
+        benchmark(path, samples, target=f"serial:{port}")
+    assert time.monotonic() - begun < 20
+    said = raised.value.partial.to_json()
+    assert not said["complete"]
+    assert 0 < said["samples"] < SAMPLES
+    assert sum(exit_["samples"] for exit_ in said["exits"]) == said["samples"]
+    assert said["mean_latency"] > 0
+    assert said["static_latency"] is None
+    first = as_bytes(content, samples)[: said["samples"]]
+    scores = b"".join(np.array(expected(x, 0), np.int8).tobytes() for x in first)
+    assert said["scores_crc32"] == f"{zlib.crc32(scores):08x}"
+
+
+@pytest.mark.parametrize("fault", ["silent", "slow", "noise", "unplugged"])
+@pytest.mark.usefixtures("impatient")
+def test_a_board_that_never_answers(
+    content: bytes, samples: Samples, program: Path, tmp_path: Path, fault: str
+) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(content)
+    begun = time.monotonic()
+    with board(program, fault, after=0) as port, pytest.raises((DeviceError, UserError)) as raised:
+        benchmark(path, samples, target=f"serial:{port}")
+    assert time.monotonic() - begun < 15
+    assert not isinstance(raised.value, UnfinishedError)
+    assert port in str(raised.value)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_damaged_results_are_noticed(
+    content: bytes, samples: Samples, program: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(content)
+    with (
+        board(program, "damaged") as port,
+        pytest.raises(DeviceError, match=r"damaged|contradict|lost|bytes of scores"),
+    ):
+        benchmark(path, samples, target=f"serial:{port}")
+
+
+def test_says_what_to_flash(
+    content: bytes,
+    samples: Samples,
+    program: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    other = splice(unsplice(content), sorted(_names(content)), [100, 100, -128])
+    path = tmp_path / "other.tflite"
+    path.write_bytes(other)
+    with board(program) as port, pytest.raises(UserError, match=r"Flash the firmware.*cmake -S"):
+        benchmark(path, samples, target=f"serial:{port}")
+    name = Network(other).name
+    assert name in (tmp_path / "cache" / "eexit-tf" / name / "models.cc").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--target", "serial:/nowhere"], "cannot open the serial port /nowhere"),
+        (["--target", "serial:model.tflite"], "is not a serial port"),
+        (["--target", "serial:"], "unknown target"),
+        (["--target", "toaster"], "unknown target"),
+        (["--target", "qemu:mps3-an547"], "needs a TFLM library"),
+        (["--tflm-include", "."], "goes with --tflm-lib"),
+        (["--target", "qemu:mps3-an547", "--tflm-lib", "no.a"], "no TFLM library"),
+        (["--target", "qemu:mps3-an547", "--tflm-lib", "model.tflite"], "TFLM's root"),
+    ],
+)
+def test_wrong_usage(
+    eexit_tf: Run, content: bytes, tmp_path: Path, options: list[str], message: str
+) -> None:
+    (tmp_path / "model.tflite").write_bytes(content)
+    _dataset(tmp_path)
+    done = eexit_tf("benchmark", "model.tflite", "--dataset", "data.npz", *options, cwd=tmp_path)
+    said = " ".join(done.stderr.split())
+    assert (done.returncode, "Traceback" in said) == (2, False)
+    assert message in said
+
+
+def test_failing_board_on_the_command_line(
+    eexit_tf: Run, content: bytes, program: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "model.tflite").write_bytes(content)
+    _dataset(tmp_path)
+    with board(program, "unplugged", after=2500) as port:
+        arguments = ["model.tflite", "--dataset", "data.npz", "--target", f"serial:{port}"]
+        done = eexit_tf("benchmark", *arguments, "--json", "found.json", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "unplugged" in done.stderr
+    assert "Traceback" not in done.stderr
+    said = json.loads((tmp_path / "found.json").read_text())
+    assert not said["complete"]
+    assert said["samples"] > 0
+
+
+def _dataset(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(80, 8, 8, 1)).astype(np.float32), np.arange(80) % 4
+    np.savez(folder / "data.npz", x_train=x, y_train=y, x_test=x, y_test=y)

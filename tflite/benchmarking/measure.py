@@ -1,0 +1,129 @@
+"""Running a data set's samples through a self-exiting network on a device."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from numpy.typing import NDArray
+
+from eexit_tf.data import Samples
+from eexit_tf.errors import UserError
+from eexit_tf.reporter import SILENT, Reporter
+from eexit_tf.tflite.benchmarking.devices import Device, DeviceError, Network
+from eexit_tf.tflite.benchmarking.firmware import TflmLibrary
+from eexit_tf.tflite.benchmarking.host import open_host
+from eexit_tf.tflite.benchmarking.qemu import open_qemu
+from eexit_tf.tflite.benchmarking.result import Benchmark, Progress
+from eexit_tf.tflite.benchmarking.serial import open_serial
+from eexit_tf.tflite.inputs import quantise
+from eexit_tf.tflite.interpreter import EarlyExitInterpreter, read_file
+from eexit_tf.tflite.model import CompiledModel
+from eexit_tf.tflite.splice import splice
+from eexit_tf.tflite.unsplice import unsplice
+
+
+class UnfinishedError(DeviceError):
+    """A device that failed after something had been measured.
+
+    Attributes:
+        partial: what was measured.
+    """
+
+    def __init__(self, error: DeviceError, partial: Benchmark) -> None:
+        done = len(partial.early.answers) + len(partial.static.answers)
+        super().__init__(f"{error}; {done} of {2 * partial.samples} runs had been measured")
+        self.partial = partial
+
+
+def benchmark(
+    model: CompiledModel | Path | str,
+    samples: Samples,
+    *,
+    target: str = "host",
+    tflm: TflmLibrary | None = None,
+    reporter: Reporter = SILENT,
+) -> Benchmark:
+    """Measure a self-exiting network on a device, and its last exit alone beside it.
+
+    Every sample is run once in each: which exit it takes is part of what is measured.
+
+    Args:
+        model: what `compile` made, or the path of its file.
+        samples: inputs in the units that the network was trained on, and labels.
+        target: `host` (TFLM's wheel), `qemu:BOARD`, or `serial:PORT`.
+        tflm: the TFLM library that `qemu` links into the firmware.
+
+    Raises:
+        UserError: the file, the samples, the target or the library do not fit, or a tool is
+            missing.
+        DeviceError: the device fails; as an `UnfinishedError` once anything has been measured.
+    """
+    content = model.content if isinstance(model, CompiledModel) else read_file(model)
+    samples = Samples(*samples)
+    reference = EarlyExitInterpreter(content)
+    names = reference.exits
+    static = splice(unsplice(content), names[-1:], [-128])
+    networks = [Network(content), Network(static)]
+    inputs = quantise(networks[0].model, samples.x)
+    _check(target, tflm)
+    with _open(target, networks, tflm) as device:
+        reporter.say(f"{target}: {', '.join(device.environment.values())}")
+        found = Benchmark(
+            target=target,
+            unit=device.unit,
+            environment=device.environment,
+            samples=len(inputs),
+            exit_names=names,
+            early=Progress(len(content), samples.y),
+            static=Progress(len(static), samples.y),
+            reference=reference.predict(inputs).raw_scores,
+        )
+        try:
+            _run(device, 0, inputs, found.early, len(names), f"{target}, leaving early", reporter)
+            _run(device, 1, inputs, found.static, 1, f"{target}, last exit alone", reporter)
+        except DeviceError as error:
+            raise UnfinishedError(error, found) from error
+    return found
+
+
+def _run(
+    device: Device,
+    number: int,
+    inputs: NDArray,
+    progress: Progress,
+    exits: int,
+    what: str,
+    reporter: Reporter,
+) -> None:
+    progress.arena_bytes = device.select(number)
+    for done, sample in enumerate(inputs):
+        answer = device.run(sample)
+        if not 0 <= answer.exit < exits:
+            raise DeviceError(f"the device took exit {answer.exit} of a network with {exits}")
+        progress.answers.append(answer)
+        reporter.step(done + 1, len(inputs), what)
+
+
+def _check(target: str, tflm: TflmLibrary | None) -> None:
+    kind, _, where = target.partition(":")
+    if kind not in ("host", "qemu", "serial") or bool(where) != (kind != "host"):
+        raise UserError(
+            f"unknown target {target!r}; expected host, qemu:mps3-an547, qemu:mps2-an386 or "
+            "serial:PORT"
+        )
+    if (kind == "qemu") != (tflm is not None):
+        raise UserError(
+            f"the target {target} needs a TFLM library that was built for its processor: give "
+            "--tflm-lib and --tflm-include"
+            if tflm is None
+            else f"the target {target} takes no TFLM library"
+        )
+
+
+def _open(
+    target: str, networks: Sequence[Network], tflm: TflmLibrary | None
+) -> AbstractContextManager[Device]:
+    kind, _, where = target.partition(":")
+    if kind == "qemu":
+        return open_qemu(where, networks, tflm)
+    return open_serial(where, networks) if kind == "serial" else open_host(networks)

@@ -1,0 +1,2 @@
+set(EEXIT_BOARD_SOURCES board.cc)
+set(EEXIT_BOARD_INCLUDES .)

@@ -1,0 +1,4 @@
+set(EEXIT_CPU -mcpu=cortex-m55 -mfloat-abi=hard)
+set(EEXIT_BOARD_SOURCES ../mps/board.cc ../mps/startup.cc)
+set(EEXIT_BOARD_INCLUDES . ../mps)
+set(EEXIT_BOARD_LINKER_SCRIPT link.ld)
