@@ -10,19 +10,23 @@ dense                               inputs x outputs
 average and maximum pooling, mean   one for each input element read (output elements x window)
 add, standalone ReLU                one for each output element
 softmax                             one for each class
-decision                            one for each class (the maximum) and one comparison
+decision by the maximum             one for each class (the maximum) and one comparison
+decision by the margin              five for each class (the maximum, its place, the comparison
+                                    with that place, the selection of the others, their maximum),
+                                    one subtraction and one comparison
 bias, fused activation, batch norm  nothing: folded into the operator before
-reshape, pad, quantise              nothing: they move or relabel data
+reshape, pad, slice, quantise       nothing: they move or relabel data
 ==================================  =========================================================
 
-The last lines but three are additions or comparisons rather than multiply-accumulates; they are
-charged as one each so that nothing that is executed is free.
+Pooling, additions, softmax and decisions are additions, comparisons and selections rather than
+multiply-accumulates; they are charged as one each so that nothing that is computed is free.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
+from eexit_tf.confidences import Confidence
 from eexit_tf.vocabulary import Exit
 
 
@@ -51,9 +55,9 @@ def elementwise_macs(output: Sequence[int]) -> int:
     return prod(output)
 
 
-def decision_macs(classes: int) -> int:
-    """The decision at an exit: the maximum over the classes, and one comparison."""
-    return classes + 1
+def decision_macs(classes: int, confidence: Confidence = "max") -> int:
+    """The decision at an exit; see the table."""
+    return 5 * classes + 2 if confidence == "margin" else classes + 1
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from eexit_tf.confidences import Confidence, levels
 from eexit_tf.vocabulary import LEVELS
 
 
@@ -42,18 +43,27 @@ class ExitOutputs:
     ) -> "ExitOutputs":
         """From each exit's softmax scores, (samples, classes) float, rounded as int8 would."""
         confidence = np.stack([score.max(axis=1) for score in scores])
-        levels = np.clip(np.rint(confidence * LEVELS), 0, LEVELS - 1).astype(np.uint8)
+        rounded = np.clip(np.rint(confidence * LEVELS), 0, LEVELS - 1).astype(np.uint8)
         right = np.stack([score.argmax(axis=1) == labels for score in scores])
-        return cls(levels, right)
+        return cls(rounded, right)
 
     @classmethod
-    def from_int8(
-        cls, scores: list[NDArray[np.int8]], labels: NDArray[np.integer]
+    def from_file(
+        cls,
+        scores: list[NDArray],
+        labels: NDArray[np.integer],
+        confidence: Confidence = "max",
     ) -> "ExitOutputs":
-        """From each exit's int8 softmax scores, (samples, classes), scale 1/256, zero -128."""
-        levels = np.stack([score.max(axis=1) for score in scores]).astype(np.int16) + 128
+        """From what a `.tflite` file's exits give, with the very levels that it decides by.
+
+        Args:
+            scores: (samples, classes) each; int8 softmax scores (scale 1/256, zero point -128)
+                or float32.
+            labels: (samples,).
+            confidence: what the file measures.
+        """
         right = np.stack([score.argmax(axis=1) == labels for score in scores])
-        return cls(levels.astype(np.uint8), right)
+        return cls(np.stack([levels(score, confidence) for score in scores]), right)
 
     def save(self, path: Path | str) -> None:
         """To a compressed `.npz`."""

@@ -9,8 +9,11 @@ from ai_edge_litert import schema_py_generated as fb
 from eexit_tf.tflite import schema
 
 _VERSIONS = {
-    fb.BuiltinOperator.REDUCE_MAX: 2,
+    fb.BuiltinOperator.ARG_MAX: 2,
     fb.BuiltinOperator.GREATER_EQUAL: 2,
+    fb.BuiltinOperator.REDUCE_MAX: 2,
+    fb.BuiltinOperator.SLICE: 2,
+    fb.BuiltinOperator.SUB: 2,
 }
 """Versions that take int8 (and float32); other operators added here are at version 1."""
 

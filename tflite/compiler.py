@@ -4,18 +4,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from eexit_tf.confidences import Confidence
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
-from eexit_tf.outputs import ExitOutputs
 from eexit_tf.policies import Policy, PolicyScore, search_policies
 from eexit_tf.tflite import schema
 from eexit_tf.tflite.costs import exit_costs, order_by_cost
 from eexit_tf.tflite.describe import describe
-from eexit_tf.tflite.inputs import quantise
 from eexit_tf.tflite.interpreter import int8_threshold, read_file
+from eexit_tf.tflite.judging import exit_outputs
 from eexit_tf.tflite.model import CompiledModel, MultiExit
 from eexit_tf.tflite.normalize import normalize
-from eexit_tf.tflite.runtimes import LiteRT
 from eexit_tf.tflite.splice import splice
 from eexit_tf.vocabulary import LEVELS, Bounds, Exit, OperatingPoint
 
@@ -31,6 +30,8 @@ def compile(
     bounds: Bounds | None = None,
     class_names: Sequence[str] | None = None,
     divisor: float = 1.0,
+    confidence: Confidence = "max",
+    runtime_thresholds: bool = False,
 ) -> CompiledModel:
     """Make one `.tflite` that leaves early by itself.
 
@@ -47,6 +48,8 @@ def compile(
         bounds: further bounds to keep.
         class_names: in the order of the scores; numbers if not given.
         divisor: what raw input values were divided by, for the card.
+        confidence: what decisions measure, `max` or `margin`.
+        runtime_thresholds: make thresholds an input, with these as the default (see `splice`).
 
     Raises:
         UserError: the network lacks an exit of the point, or no policy keeps the bounds.
@@ -60,11 +63,22 @@ def compile(
     if calibrate_on is None:
         thresholds = [int8_threshold(use.threshold) for use in point.exits]
     else:
-        policy, score = _calibrate(multi, exits, Samples(*calibrate_on), point.mean_macs, bounds)
+        limits = bounds or Bounds()
+        limit = min(point.mean_macs, limits.max_mean_macs or point.mean_macs)
+        limits = replace(limits, max_mean_macs=limit)
+        policy, score = _calibrate(multi, exits, calibrate_on, limits, confidence)
         exits = [exits[index] for index in policy.exits]
         thresholds = [level - LEVELS // 2 for level in policy.thresholds]
+    content = splice(
+        multi.content,
+        [exit_.name for exit_ in exits],
+        thresholds,
+        labels=class_names,
+        confidence=confidence,
+        runtime_thresholds=runtime_thresholds,
+    )
     return describe(
-        splice(multi.content, [exit_.name for exit_ in exits], thresholds, labels=class_names),
+        content,
         divisor=divisor,
         score=score,
         quantization=multi.quantization,
@@ -75,31 +89,34 @@ def _calibrate(
     multi: MultiExit,
     exits: Sequence[Exit],
     samples: Samples,
-    mean_macs: float,
-    bounds: Bounds | None,
+    bounds: Bounds,
+    confidence: Confidence,
 ) -> tuple[Policy, PolicyScore]:
-    """The most accurate policy at no more than these mean MACs; the cheapest of equals."""
-    bounds = bounds or Bounds()
-    limit = min(mean_macs, bounds.max_mean_macs or mean_macs)
+    """The most accurate policy within the bounds; the cheapest of equals."""
     content = normalize(multi.content)  # as it will run, to the last bit
-    model = schema.read(content)
     names = [exit_.name for exit_ in exits]
-    said = LiteRT(content).run(quantise(model, samples.x))
-    scores = {Exit.parse(name): values for name, values in said.items()}
-    outputs = ExitOutputs.from_int8([scores[exit_] for exit_ in exits], samples.y)
-    costs = exit_costs(model, names)
-    found = search_policies(outputs, costs, replace(bounds, max_mean_macs=limit), TOLERANCE).found
+    outputs = exit_outputs(content, names, samples, confidence)
+    costs = exit_costs(schema.read(content), names, confidence)
+    found = search_policies(outputs, costs, bounds, TOLERANCE).found
     if not found:
-        raise UserError(f"no policy on the int8 network keeps {bounds} at {limit:,.0f} mean MACs")
+        raise UserError(f"no policy on the int8 network keeps {bounds}")
     return found[-1]
 
 
-def compile_file(path: Path | str, thresholds: Sequence[float]) -> CompiledModel:
+def compile_file(
+    path: Path | str,
+    thresholds: Sequence[float],
+    *,
+    confidence: Confidence = "max",
+    runtime_thresholds: bool = False,
+) -> CompiledModel:
     """Make a static multi-exit file from anywhere self-exiting; exits in the order of cost.
 
     Args:
-        path: an int8 `.tflite` with one softmax output an exit.
+        path: an int8 or float32 `.tflite` with one output an exit, softmax scores or logits.
         thresholds: confidence to leave at, 0 to 1, for each exit but the last.
+        confidence: what decisions measure, `max` or `margin`.
+        runtime_thresholds: make thresholds an input, with these as the default (see `splice`).
 
     Raises:
         UserError: not such a file, or thresholds that do not fit its exits.
@@ -116,4 +133,7 @@ def compile_file(path: Path | str, thresholds: Sequence[float]) -> CompiledModel
             f"{path} has {len(names)} exits ({', '.join(names)}), so {len(names) - 1} thresholds "
             f"are needed, but {len(thresholds)} were given"
         )
-    return describe(splice(content, names, [*map(int8_threshold, thresholds), -LEVELS // 2]))
+    levels = [*map(int8_threshold, thresholds), -LEVELS // 2]
+    return describe(
+        splice(content, names, levels, confidence=confidence, runtime_thresholds=runtime_thresholds)
+    )

@@ -9,12 +9,13 @@ from math import prod
 from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf import costs
+from eexit_tf.confidences import Confidence
 from eexit_tf.costs import ExitCosts
 from eexit_tf.tflite import schema
 from eexit_tf.tflite.lineage import Lineage, resolve
 from eexit_tf.vocabulary import Exit
 
-_FREE = {"CONCATENATION", "DEQUANTIZE", "IF", "PAD", "QUANTIZE", "RESHAPE"}
+_FREE = {"CONCATENATION", "DEQUANTIZE", "IF", "PAD", "QUANTIZE", "RESHAPE", "SLICE"}
 _PARAMETERS = {
     "CONV_2D": (1, 2),
     "DEPTHWISE_CONV_2D": (1, 2),
@@ -45,7 +46,7 @@ def operator_macs(model: fb.ModelT, subgraph: fb.SubGraphT, op: fb.OperatorT) ->
     if name in ("AVERAGE_POOL_2D", "MAX_POOL_2D"):
         options = op.builtinOptions
         return costs.pool_macs(output, (options.filterHeight, options.filterWidth))
-    if name in ("MEAN", "REDUCE_MAX"):
+    if name in ("ARG_MAX", "MEAN", "REDUCE_MAX"):
         return prod(first)
     return costs.elementwise_macs(output)
 
@@ -81,7 +82,9 @@ def order_by_cost(model: fb.ModelT) -> list[str]:
     return sorted(outputs, key=cost)
 
 
-def exit_costs(model: fb.ModelT, order: Sequence[str] | None = None) -> ExitCosts:
+def exit_costs(
+    model: fb.ModelT, order: Sequence[str] | None = None, confidence: Confidence = "max"
+) -> ExitCosts:
     """Costs of every exit of a multi-output network.
 
     An exit's trunk is what a later exit needs as well; its head is the rest. Of the last exit,
@@ -92,6 +95,7 @@ def exit_costs(model: fb.ModelT, order: Sequence[str] | None = None) -> ExitCost
     Args:
         model: static network with one softmax output an exit.
         order: the exits' output names in the order of execution; by cost if not given.
+        confidence: what decisions measure.
     """
     names = list(order) if order is not None else order_by_cost(model)
     lineage = Lineage(model)
@@ -110,7 +114,7 @@ def exit_costs(model: fb.ModelT, order: Sequence[str] | None = None) -> ExitCost
         head_macs=tuple(graph_macs(model, head) for head in heads),
         trunk_params=tuple(graph_params(model, trunk) for trunk in trunks),
         head_params=tuple(graph_params(model, head) for head in heads),
-        decision=costs.decision_macs(classes),
+        decision=costs.decision_macs(classes, confidence),
     )
 
 

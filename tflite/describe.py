@@ -1,9 +1,10 @@
 """The card of a self-exiting file, read from the file itself."""
 
 from eexit_tf.policies import PolicyScore
-from eexit_tf.tflite import schema, splice
+from eexit_tf.tflite import schema
 from eexit_tf.tflite.arena import measure
 from eexit_tf.tflite.model import CompiledExit, CompiledInput, CompiledModel, Method
+from eexit_tf.tflite.spliced import inspect
 from eexit_tf.tflite.stages import cut
 from eexit_tf.tflite.unsplice import unsplice
 from eexit_tf.vocabulary import LEVELS, Exit
@@ -27,17 +28,21 @@ def describe(
     Raises:
         UserError: not such a file.
     """
-    names = splice.exits(content)
+    known = inspect(content)
     static = schema.read(unsplice(content))
     main = static.subgraphs[0]
     classes = schema.shape(main.tensors[main.outputs[0]])[-1]
+    taken = main.tensors[main.inputs[0]]
+    scale, zero_point = schema.quantization(taken)
+    leave_macs = cut(static, known.exits, known.confidence).leave_macs
     return CompiledModel(
         content=content,
-        classes=tuple(splice.labels(content) or map(str, range(classes))),
+        classes=known.labels or tuple(map(str, range(classes))),
         input=CompiledInput(
-            schema.shape(main.tensors[main.inputs[0]])[1:],
-            *schema.quantization(main.tensors[main.inputs[0]]),
-            divisor,
+            shape=schema.shape(taken)[1:],
+            scale=scale or None,
+            zero_point=zero_point if scale else None,
+            divisor=divisor,
         ),
         exits=tuple(
             CompiledExit(
@@ -49,10 +54,12 @@ def describe(
                 share=None if score is None else score.leaves[k] / score.samples,
             )
             for k, (name, threshold, macs) in enumerate(
-                zip(names, splice.thresholds(content), cut(static, names).leave_macs, strict=True)
+                zip(known.exits, known.thresholds, leave_macs, strict=True)
             )
         ),
-        static_macs=cut(static, names[-1:]).leave_macs[0],
+        confidence=known.confidence,
+        runtime_thresholds=known.runtime_thresholds,
+        static_macs=cut(static, known.exits[-1:]).leave_macs[0],
         mean_macs=None if score is None else score.mean_macs,
         val_accuracy=None if score is None else score.accuracy,
         arena_bytes=measure(schema.read(content)).needed_bytes,

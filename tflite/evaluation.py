@@ -100,7 +100,7 @@ def evaluate(
     last = len(interpreter.exits) - 1
     static_content = unsplice(content)
     parsed = schema.read(static_content)
-    leave_macs = cut(parsed, interpreter.exits).leave_macs
+    leave_macs = cut(parsed, interpreter.exits, interpreter.confidence).leave_macs
     classes = schema.shape(parsed.subgraphs[0].tensors[parsed.subgraphs[0].outputs[0]])[-1]
     if samples.y.max() >= classes:
         raise UserError(

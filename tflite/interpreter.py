@@ -7,10 +7,12 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as fb
 from numpy.typing import NDArray
 
+from eexit_tf.confidences import Confidence, measured
 from eexit_tf.errors import UserError
-from eexit_tf.tflite import splice
+from eexit_tf.tflite import spliced
 from eexit_tf.tflite.inputs import quantise
 from eexit_tf.tflite.runtimes import LiteRT, Runtime, Tflm
 from eexit_tf.vocabulary import LEVELS
@@ -28,10 +30,12 @@ class Predictions:
         raw_scores: (samples, classes), as the network gives them: int8 (level - 128, see
             `eexit_tf.vocabulary`) or float32.
         exits: int32, (samples,), index of the exit taken.
+        confidence: the measure that the network compares with thresholds.
     """
 
     raw_scores: NDArray
     exits: NDArray[np.int32]
+    confidence: Confidence = "max"
 
     @property
     def scores(self) -> NDArray[np.float32]:
@@ -42,8 +46,8 @@ class Predictions:
 
     @property
     def confidences(self) -> NDArray[np.float32]:
-        """(samples,), the largest score."""
-        return self.scores.max(axis=1)
+        """(samples,), from 0 to 1: what the network compared with the threshold, if it did."""
+        return measured(self.scores, self.confidence)
 
     @property
     def classes(self) -> NDArray[np.intp]:
@@ -63,7 +67,8 @@ class EarlyExitInterpreter:
         model: path or content of a file that `splice` (or `eexit-tf`) made.
         runtime: `"litert"` (reference kernels) or `"tflm"`; both give the same int8 results.
         thresholds: confidences from 0 to 1, one for each exit but the last, instead of those
-            in the file.
+            in the file. Thresholds that are an input are fed before each run, the file's default
+            if none are given.
 
     Raises:
         UserError: not such a file, an unknown runtime, or thresholds that do not fit.
@@ -78,12 +83,17 @@ class EarlyExitInterpreter:
         if runtime not in RUNTIMES:
             raise UserError(f"unknown runtime {runtime!r}; there are {', '.join(RUNTIMES)}")
         content = model if isinstance(model, bytes) else read_file(model)
-        self.exits = tuple(splice.exits(content))
         if thresholds is not None:
             levels = [int8_threshold(t) for t in thresholds]
-            content = splice.retune(content, [*levels, -LEVELS // 2])
-        self.thresholds = tuple(splice.thresholds(content))
+            content = spliced.retune(content, [*levels, spliced.LOWEST])
+        known = spliced.inspect(content)
+        self.exits, self.thresholds, self.confidence = (
+            known.exits,
+            known.thresholds,
+            known.confidence,
+        )
         self.runtime = RUNTIMES[runtime](content)
+        self._given = _given(self.runtime.model, known)
 
     def predict(self, x: NDArray) -> Predictions:
         """Run every sample until it leaves.
@@ -96,8 +106,19 @@ class EarlyExitInterpreter:
         Raises:
             UserError: the shape or the type does not fit.
         """
-        outputs = self.runtime.run(quantise(self.runtime.model, x))
-        return Predictions(outputs[splice.SCORES], outputs[splice.EXIT].reshape(-1))
+        outputs = self.runtime.run(quantise(self.runtime.model, x), *self._given)
+        return Predictions(
+            outputs[spliced.SCORES], outputs[spliced.EXIT].reshape(-1), self.confidence
+        )
+
+
+def _given(model: fb.ModelT, known: spliced.Spliced) -> list[NDArray]:
+    """The inputs behind the first: the thresholds, if they are set at run time."""
+    if not known.runtime_thresholds:
+        return []
+    main = model.subgraphs[0]
+    kind = main.tensors[main.inputs[1]].type
+    return [spliced.threshold_values(kind, known.thresholds[:-1])]
 
 
 def int8_threshold(confidence: float) -> int:

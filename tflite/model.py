@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from eexit_tf.confidences import Confidence
 from eexit_tf.files import write_bytes, write_json
 from eexit_tf.vocabulary import Exit
 
@@ -43,9 +44,9 @@ class CompiledExit:
 
     Attributes:
         at, head: see `vocabulary.Exit`.
-        threshold_int8: a sample leaves here when its largest int8 score is at least this;
-            -128 at the last exit.
-        threshold: the same as a confidence, 0 to 1.
+        threshold_int8: a sample leaves here when its confidence, as an int8 score, is at least
+            this; -128 at the last exit.
+        threshold: the same from 0 to 1.
         macs: what a sample that leaves here has cost, executed heads and decisions included.
         share: part of the validation samples that leave here; unknown without such data.
     """
@@ -64,13 +65,14 @@ class CompiledInput:
 
     Attributes:
         shape: (height, width, channels).
-        scale, zero_point: of the int8 input: ``int8 = rint(x / scale) + zero_point``.
+        scale, zero_point: of the int8 input: ``int8 = rint(x / scale) + zero_point``. A float32
+            network has none.
         divisor: by what raw values (a pixel's byte, say) are divided to give that x.
     """
 
     shape: tuple[int, ...]
-    scale: float
-    zero_point: int
+    scale: float | None
+    zero_point: int | None
     divisor: float
 
 
@@ -83,6 +85,8 @@ class CompiledModel:
         classes: their names, in the order of the scores.
         input: see `CompiledInput`.
         exits: in the order of execution.
+        confidence: the measure that is compared with thresholds, `max` or `margin`.
+        runtime_thresholds: whether thresholds are an input, and those here its default.
         static_macs: of the last exit alone, always taken.
         mean_macs: multiply-accumulates a sample on the validation data.
         val_accuracy: on the validation data.
@@ -94,6 +98,8 @@ class CompiledModel:
     classes: tuple[str, ...]
     input: CompiledInput
     exits: tuple[CompiledExit, ...]
+    confidence: Confidence
+    runtime_thresholds: bool
     static_macs: int
     mean_macs: float | None
     val_accuracy: float | None
@@ -113,6 +119,8 @@ class CompiledModel:
             "classes": list(self.classes),
             "input": asdict(self.input),
             "exits": [asdict(exit_) for exit_ in self.exits],
+            "confidence": self.confidence,
+            "runtime_thresholds": self.runtime_thresholds,
             "static_macs": self.static_macs,
             "mean_macs": self.mean_macs,
             "val_accuracy": self.val_accuracy,

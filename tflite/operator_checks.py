@@ -55,6 +55,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
     {
         # inputs at least and at most, outputs (0: any), options, check
         "ADD": (2, 2, 1, fb.AddOptionsT, tensors.add),
+        "ARG_MAX": (2, 2, 1, fb.ArgMaxOptionsT, tensors.arg_max),
         "AVERAGE_POOL_2D": (1, 1, 1, fb.Pool2DOptionsT, layers.pool),
         "CONCATENATION": (1, 64, 1, fb.ConcatenationOptionsT, tensors.concatenate),
         "CONV_2D": (2, 3, 1, fb.Conv2DOptionsT, lambda p: layers.convolution(p, False)),
@@ -66,6 +67,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             lambda p: layers.convolution(p, True),
         ),
         "DEQUANTIZE": (1, 1, 1, None, tensors.dequantise),
+        "EQUAL": (2, 2, 1, None, tensors.compare),
         "FULLY_CONNECTED": (2, 3, 1, fb.FullyConnectedOptionsT, layers.dense),
         "GREATER_EQUAL": (2, 2, 1, None, tensors.compare),
         "IF": (1, 256, 0, fb.IfOptionsT, tensors.branch),
@@ -79,6 +81,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "RELU": (1, 1, 1, None, layers.same_shape),
         "RELU6": (1, 1, 1, None, layers.same_shape),
         "RESHAPE": (1, 2, 1, (fb.ReshapeOptionsT, NoneType), tensors.reshape),
+        "SELECT_V2": (3, 3, 1, None, tensors.select),
+        "SLICE": (3, 3, 1, None, tensors.cut_out),
         "SOFTMAX": (1, 1, 1, fb.SoftmaxOptionsT, layers.softmax),
         "SUB": (2, 2, 1, fb.SubOptionsT, tensors.add),
     }

@@ -20,16 +20,18 @@ from eexit_tf.tflite.arena import measure, roomy_bytes
 
 
 class Runtime(Protocol):
-    """Something that runs a network with one input."""
+    """Something that runs a network on samples, one at a time."""
 
     name: str
     model: fb.ModelT
 
-    def run(self, x: NDArray) -> dict[str, NDArray]:
+    def run(self, x: NDArray, *others: NDArray) -> dict[str, NDArray]:
         """Run every sample.
 
         Args:
-            x: (samples, height, width, ...) in the type of the network's input.
+            x: (samples, height, width, ...) in the type of the network's first input.
+            others: the network's further inputs, each in its tensor's type and shape, the same
+                for every sample.
 
         Returns:
             each output by name, (samples, ...), without dimensions of 1 in front: a score
@@ -67,10 +69,10 @@ class LiteRT:
         self._inputs = [int(index) for index in self.model.subgraphs[0].inputs]
         self._outputs = schema.outputs_by_name(self.model)
 
-    def run(self, x: NDArray) -> dict[str, NDArray]:
+    def run(self, x: NDArray, *others: NDArray) -> dict[str, NDArray]:
         """See `Runtime.run`."""
-        x = check_input(self.model, x)
-        return _stack(self.model, [self.invoke([sample[None]]) for sample in x])
+        x = check_input(self.model, x, *others)
+        return _stack(self.model, [self.invoke([sample[None], *others]) for sample in x])
 
     def invoke(self, inputs: Sequence[NDArray]) -> dict[str, NDArray]:
         """Run the network once.
@@ -112,10 +114,10 @@ class Tflm:
             for name, index in schema.outputs_by_name(self.model).items()
         }
 
-    def run(self, x: NDArray) -> dict[str, NDArray]:
+    def run(self, x: NDArray, *others: NDArray) -> dict[str, NDArray]:
         """See `Runtime.run`."""
-        x = check_input(self.model, x)
-        return _stack(self.model, [self.invoke([sample[None]]) for sample in x])
+        x = check_input(self.model, x, *others)
+        return _stack(self.model, [self.invoke([sample[None], *others]) for sample in x])
 
     def invoke(self, inputs: Sequence[NDArray]) -> dict[str, NDArray]:
         """See `LiteRT.invoke`."""
@@ -130,16 +132,23 @@ class Tflm:
         return measure(self.model).needed_bytes
 
 
-def check_input(model: fb.ModelT, x: NDArray) -> NDArray:
-    """`x` as the network takes it, (samples, ...).
+def check_input(model: fb.ModelT, x: NDArray, *others: NDArray) -> NDArray:
+    """`x` as the network takes it, (samples, ...); see `Runtime.run`.
 
     Raises:
-        UserError: the shape or the type differs from the network's input, or there are
-            several inputs.
+        UserError: the shape or the type differs from the network's input, or the network has
+            more or fewer inputs.
     """
     main = model.subgraphs[0]
-    if len(main.inputs) != 1:
-        raise UserError(f"expected a network with one input, got {len(main.inputs)}")
+    expected = [main.tensors[index] for index in main.inputs[1:]]
+    if [(schema.dtype(t), schema.shape(t)) for t in expected] != [
+        (value.dtype, value.shape) for value in others
+    ]:
+        wanted = 1 + len(others)
+        raise UserError(
+            f"expected a network with {wanted if wanted > 1 else 'one'} input"
+            f"{'s' if wanted > 1 else ''} of the types given, got {len(main.inputs)}"
+        )
     tensor = main.tensors[main.inputs[0]]
     shape = schema.shape(tensor)
     if shape[:1] != (1,):

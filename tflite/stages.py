@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ai_edge_litert import schema_py_generated as fb
 
+from eexit_tf.confidences import Confidence
 from eexit_tf.costs import decision_macs
 from eexit_tf.errors import UserError
 from eexit_tf.tflite import schema
@@ -62,7 +63,7 @@ def check_static(model: fb.ModelT) -> None:
         raise UserError("expected a network without IF, got one that leaves early by itself")
 
 
-def cut(model: fb.ModelT, exits: Sequence[str]) -> Stages:
+def cut(model: fb.ModelT, exits: Sequence[str], confidence: Confidence = "max") -> Stages:
     """Cut the main graph: stage k holds what exit k needs and no earlier chosen exit does.
 
     Operators that only left-out exits need are in no stage.
@@ -70,6 +71,7 @@ def cut(model: fb.ModelT, exits: Sequence[str]) -> Stages:
     Args:
         model: a static network without control flow.
         exits: names of outputs, in the order in which they are to be asked.
+        confidence: what decisions measure.
 
     Raises:
         UserError: an unknown name, no name or a name twice, or a graph with branches.
@@ -96,4 +98,5 @@ def cut(model: fb.ModelT, exits: Sequence[str]) -> Stages:
         macs = graph_macs(model, operators[k])
         stages.append(Stage(name, operators[k], tuple(receives), tensor, macs))
     classes = schema.shape(main.tensors[scores[0]])[-1]
-    return Stages(tuple(stages), decision_macs(classes), graph_params(model, sorted(done)))
+    decision = decision_macs(classes, confidence)
+    return Stages(tuple(stages), decision, graph_params(model, sorted(done)))

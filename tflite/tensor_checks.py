@@ -30,9 +30,9 @@ def dequantise(place: Place) -> Iterator[str]:
 
 
 def _broadcast(place: Place) -> Iterator[str]:
-    a, b, y = *place.inputs, place.outputs[0]
+    y = place.outputs[0]
     try:
-        expected = np.broadcast_shapes(sizes(a), sizes(b))
+        expected = np.broadcast_shapes(*(sizes(tensor) for tensor in place.inputs))
     except ValueError:
         yield "the inputs' shapes do not fit"
         return
@@ -55,12 +55,53 @@ def add(place: Place) -> Iterator[str]:
 
 
 def compare(place: Place) -> Iterator[str]:
-    yield from same_type(*place.inputs)
+    yield from same_type(*place.inputs, types=(INT8, FLOAT, INT32))
     yield from _broadcast(place)
     if place.outputs[0].type != BOOL:
         yield "the output is not bool"
     if place.inputs[0].type == INT8 and any(t.quantization.scale[0] >= 1 for t in place.inputs):
         yield "a scale is not below 1"
+
+
+def select(place: Place) -> Iterator[str]:
+    condition, *values = place.inputs
+    yield from same_type(*values, place.outputs[0])
+    yield from _broadcast(place)
+    if condition.type != BOOL:
+        yield "the condition is not bool"
+
+
+def arg_max(place: Place) -> Iterator[str]:
+    x, y = place.inputs[0], place.outputs[0]
+    yield from same_type(x)
+    rank = len(sizes(x))
+    axes = _axes(place, place.inputs[1], rank) if 0 < rank <= 4 else None
+    if axes is None or len(axes) != 1:
+        yield "the axis is not the constant number of a dimension"
+        return
+    if y.type != INT32 or place.options.outputType != INT32:
+        yield "the output is not int32"
+    expected = tuple(size for i, size in enumerate(sizes(x)) if i != axes[0])
+    if sizes(y) != expected:
+        yield f"the output should be {expected}"
+
+
+def cut_out(place: Place) -> Iterator[str]:
+    x, y = place.inputs[0], place.outputs[0]
+    yield from same_type(x, y)
+    rank = len(sizes(x))
+    begin, size = (place.data(tensor) for tensor in place.inputs[1:])
+    if begin is None or size is None or not 0 < rank <= 4:
+        yield "begin and size are not constant, or there are not one to four dimensions"
+        return
+    if not sizes(place.inputs[1]) == sizes(place.inputs[2]) == (rank,):
+        yield f"begin and size are not of {rank} numbers"
+        return
+    parts = [(int(b), int(s), whole) for b, s, whole in zip(begin, size, sizes(x), strict=True)]
+    if any(b < 0 or s < 1 or b + s > whole for b, s, whole in parts):
+        yield f"from {list(begin)} on there are no {list(size)}"
+    if sizes(y) != tuple(s for _, s, _ in parts):
+        yield f"the output should be {list(size)}"
 
 
 def reshape(place: Place) -> Iterator[str]:

@@ -5,8 +5,8 @@ import copy
 import numpy as np
 from ai_edge_litert import schema_py_generated as fb
 
-from eexit_tf.tflite import schema, splice
-from eexit_tf.tflite.stages import Lineage
+from eexit_tf.tflite import schema, spliced
+from eexit_tf.tflite.lineage import Lineage
 
 
 def unsplice(content: bytes) -> bytes:
@@ -17,9 +17,10 @@ def unsplice(content: bytes) -> bytes:
     Raises:
         UserError: not a file made by `splice`.
     """
-    exits = splice.exits(content)
+    exits = spliced.exits(content)
     model = schema.read(content)
     flat, scores = _flatten(model)
+    flat.inputs = flat.inputs[:1]  # without thresholds
     model.subgraphs = [flat]
     model.metadata = []
     scores = [_as_vector(model, flat, index) for index in scores]
@@ -27,6 +28,7 @@ def unsplice(content: bytes) -> bytes:
     flat.operators = [flat.operators[position] for position in needed]
     flat.outputs = np.array(scores, np.int32)
     signature = model.signatureDefs[0]
+    signature.inputs = [e for e in signature.inputs if e.tensorIndex == flat.inputs[0]]
     signature.outputs = [
         fb.TensorMapT(name, index) for name, index in zip(exits, scores, strict=True)
     ]

@@ -44,8 +44,9 @@ seed_option = click.option(
 )
 
 
-def _tflite_path(_: click.Context, __: click.Parameter, path: Path) -> Path:
-    if path.suffix != ".tflite":
+def tflite_path(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
+    """Check the name of an output."""
+    if path is not None and path.suffix != ".tflite":
         raise click.BadParameter(f"{path} must end in .tflite; its card goes beside it, as .json")
     return path
 
@@ -54,9 +55,35 @@ output_option = click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
-    callback=_tflite_path,
+    callback=tflite_path,
     metavar="M.tflite",
     help="The file; its card goes beside it, as M.json.",
+)
+
+
+def _thresholds(_: click.Context, __: click.Parameter, value: str | None) -> list[float] | None:
+    if value is None:
+        return None
+    try:
+        return [float(part) for part in value.split(",") if part.strip()]
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is not a list of numbers such as 0.9,0.8") from error
+
+
+def thresholds_option(required: bool = True) -> Callable[[Command], Command]:
+    return click.option(
+        "--thresholds",
+        required=required,
+        callback=_thresholds,
+        metavar="T,…",
+        help="Confidence to leave at, 0 to 1, one for each exit but the last.",
+    )
+
+
+runtime_thresholds_option = click.option(
+    "--runtime-thresholds",
+    is_flag=True,
+    help="Make thresholds an input, set by the application before each run; these are its default.",
 )
 quiet_option = click.option("--quiet", is_flag=True, help="No progress, only the results.")
 json_option = click.option(

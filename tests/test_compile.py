@@ -1,0 +1,279 @@
+"""Confidences, thresholds at run time and what a compiled file says of itself."""
+
+import json
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as fb
+from memory import check_plan
+from networks import convert, int8_inputs, keras_network, multi_exit
+from numpy.typing import NDArray
+
+from eexit_tf.confidences import Confidence, levels
+from eexit_tf.data import Samples
+from eexit_tf.errors import UserError
+from eexit_tf.tflite import costs, schema, splice, spliced
+from eexit_tf.tflite.compiler import compile_file
+from eexit_tf.tflite.describe import describe
+from eexit_tf.tflite.evaluation import evaluate
+from eexit_tf.tflite.interpreter import EarlyExitInterpreter
+from eexit_tf.tflite.normalize import normalize
+from eexit_tf.tflite.runtimes import LiteRT, Tflm
+from eexit_tf.tflite.stages import cut
+from eexit_tf.tflite.unsplice import unsplice
+
+
+@lru_cache
+def twins(seed: int, exits: int) -> bytes:
+    """A network whose exits cannot tell class 0 from 1, nor 2 from 3: they always get one score."""
+    network = keras_network(seed, exits)
+    for layer in network.layers:
+        if layer.name in network.output_names:
+            kernel, bias = layer.get_weights()
+            kernel[:, 1], kernel[:, 3] = kernel[:, 0], kernel[:, 2]
+            bias[1], bias[3] = bias[0], bias[2]
+            layer.set_weights([kernel, bias])
+    return convert(network, seed)
+
+
+def order_of(multi: bytes) -> list[str]:
+    return costs.order_by_cost(schema.read(multi))
+
+
+def inputs_for(multi: bytes, count: int = 120) -> NDArray[np.int8]:
+    main = schema.read(multi).subgraphs[0]
+    return int8_inputs(schema.shape(main.tensors[main.inputs[0]])[1:], count)
+
+
+def confidence_of(scores: NDArray, confidence: str) -> NDArray[np.int64]:
+    """Levels of int8 scores, (..., classes), in another way than the library's."""
+    ordered = np.sort(scores.astype(int), axis=-1)
+    return ordered[..., -1] + 128 if confidence == "max" else ordered[..., -1] - ordered[..., -2]
+
+
+def quantiles(confidence: NDArray[np.int64]) -> list[int]:
+    """int8 thresholds at which every exit gets its part, from (exits, samples) levels."""
+    staying, found = np.ones(confidence.shape[1], bool), []
+    for k in range(len(confidence) - 1):
+        level = int(np.quantile(confidence[k, staying], 1 - 1 / (len(confidence) - k)))
+        found.append(min(level, 254) + 1 - 128)
+        staying &= confidence[k] < found[-1] + 128
+    return [*found, -128]
+
+
+@pytest.mark.parametrize(
+    ("confidence", "runtime_thresholds"), [("max", True), ("margin", False), ("margin", True)]
+)
+def test_both_runtimes_do_what_the_static_network_does(
+    confidence: Confidence, runtime_thresholds: bool
+) -> None:
+    reached = []
+    for multi in (multi_exit(12, 5, True), twins(10, 3)):
+        order, x = order_of(multi), inputs_for(multi)
+        said = Tflm(normalize(multi)).run(x)
+        scores = np.stack([said[name] for name in order])
+        confident = confidence_of(scores, confidence)
+        np.testing.assert_array_equal(levels(scores, confidence), confident)
+        thresholds = quantiles(confident)
+        content = splice.splice(
+            multi,
+            order,
+            thresholds,
+            confidence=confidence,
+            runtime_thresholds=runtime_thresholds,
+        )
+        check_plan(schema.read(content))
+        index = (confident >= np.array(thresholds)[:, None] + 128).argmax(axis=0)
+        given = [np.array(thresholds[:-1], np.int8)] if runtime_thresholds else []
+        for runtime in (LiteRT, Tflm):
+            found = runtime(content).run(x, *given)
+            np.testing.assert_array_equal(found["exit"], index)
+            np.testing.assert_array_equal(found["scores"], scores[index, np.arange(len(x))])
+        reached.append(len(set(index)))
+        predicted = EarlyExitInterpreter(content, runtime="tflm").predict(x)
+        taken = confident[index, np.arange(len(x))]
+        np.testing.assert_array_equal(predicted.exits, index)
+        np.testing.assert_array_equal(predicted.confidences, taken / np.float32(256))
+    assert max(reached) == 5
+
+
+def test_two_classes_that_share_the_largest_score_have_no_margin() -> None:
+    multi = twins(10, 3)
+    order, x = order_of(multi), inputs_for(multi)
+    said = Tflm(normalize(multi)).run(x)
+    margins = [confidence_of(said[name], "margin") for name in order]
+    assert (margins[0] == 0).all()
+    assert (margins[1] > 0).all()
+    content = splice.splice(multi, order, [1 - 128, 1 - 128, 0], confidence="margin")
+    for runtime in (LiteRT, Tflm):
+        assert (runtime(content).run(x)["exit"] == 1).all()
+
+
+def test_float_networks_have_margins_and_runtime_thresholds() -> None:
+    multi = multi_exit(10, 3, int8=False)
+    order = order_of(multi)
+    x = inputs_for(multi, 60).astype(np.float32) / 30
+    said = LiteRT(normalize(multi)).run(x)
+    scores = np.stack([said[name] for name in order])
+    confident = levels(scores, "margin").astype(int)
+    thresholds = quantiles(confident)
+    index = (confident >= np.array(thresholds)[:, None] + 128).argmax(axis=0)
+    for at_run_time in (False, True):
+        content = splice.splice(
+            multi, order, thresholds, confidence="margin", runtime_thresholds=at_run_time
+        )
+        for runtime in ("litert", "tflm"):
+            found = EarlyExitInterpreter(content, runtime).predict(x)
+            np.testing.assert_array_equal(found.exits, index)
+    assert set(index) == {0, 1, 2}
+
+
+def test_thresholds_are_set_at_run_time() -> None:
+    multi = multi_exit(12, 5, True)
+    order, x = order_of(multi), inputs_for(multi, 40)
+    content = splice.splice(multi, order, [127] * 5, runtime_thresholds=True)
+    model = schema.read(content)
+    assert list(schema.inputs_by_name(model)) == ["image", "thresholds"]
+    tensor = model.subgraphs[0].tensors[schema.inputs_by_name(model)["thresholds"]]
+    assert (schema.shape(tensor), schema.quantization(tensor)) == ((4,), (1 / 256, -128))
+    for runtime in (LiteRT(content), Tflm(content)):
+        for leave_at in (0, 3, 1, 4, 2):
+            given = np.full(4, 127, np.int8)
+            given[leave_at:] = -128
+            exits = runtime.run(x, given)["exit"]
+            assert exits.max() == leave_at
+    with pytest.raises(UserError, match="expected a network with one input"):
+        LiteRT(content).run(x)
+    fixed = splice.splice(multi, order, [10, 20, 30, 40, 0])
+    mine = EarlyExitInterpreter(content, thresholds=[(t + 128) / 256 for t in (10, 20, 30, 40)])
+    assert mine.thresholds == (10, 20, 30, 40, -128)
+    np.testing.assert_array_equal(mine.predict(x).exits, LiteRT(fixed).run(x)["exit"])
+
+
+def test_a_network_with_one_exit_has_no_thresholds() -> None:
+    multi = multi_exit(10, 3)
+    last = order_of(multi)[-1:]
+    content = splice.splice(multi, last, [0], runtime_thresholds=True, confidence="margin")
+    assert content == splice.splice(multi, last, [0], confidence="margin")
+    assert not spliced.inspect(content).runtime_thresholds
+
+
+def test_the_metadata_can_be_read_by_anyone() -> None:
+    """With nothing but a flatbuffer reader and JSON."""
+    multi = multi_exit(10, 3)
+    order, names = order_of(multi), ["a", '"thresholds_int8": [', "ø", "d", "e"]
+    for at_run_time in (False, True):
+        content = splice.splice(
+            multi,
+            order,
+            [-128, 127, 0],
+            labels=names,
+            confidence="margin",
+            runtime_thresholds=at_run_time,
+        )
+        retuned = splice.retune(content, [5, -77, 0])
+        assert len(retuned) == len(content)
+        for file, thresholds in ((content, [-128, 127]), (retuned, [5, -77])):
+            model = fb.Model.GetRootAs(file, 0)
+            entries = [model.Metadata(i) for i in range(model.MetadataLength())]
+            entry = next(e for e in entries if e.Name() == b"eexit_tf")
+            assert json.loads(model.Buffers(entry.Buffer()).DataAsNumpy().tobytes()) == {
+                "schema": 1,
+                "exits": order,
+                "labels": names,
+                "thresholds_int8": thresholds,
+                "confidence": "margin",
+                "runtime_thresholds": at_run_time,
+            }
+            assert spliced.thresholds(file) == [*thresholds, -128]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"exits": ["a", "b"]}, "makes no sense"),
+        ({"exits": []}, "makes no sense"),
+        ({"thresholds_int8": [1, 300]}, "makes no sense"),
+        ({"thresholds_int8": [1, 3.0]}, "makes no sense"),
+        ({"confidence": "entropy"}, "makes no sense"),
+        ({"runtime_thresholds": True}, "do not fit together"),
+        ({"thresholds_int8": [1, 3]}, "do not fit together"),
+        ({"labels": ["one"]}, "do not fit together"),
+        ({"labels": 5}, "eexit-tf made"),
+    ],
+)
+def test_metadata_that_does_not_fit_is_refused(change: dict, said: str) -> None:
+    multi = multi_exit(10, 3)
+    model = schema.read(splice.splice(multi, order_of(multi), [1, 2, 0]))
+    entry = next(e for e in model.metadata if schema.text(e.name) == "eexit_tf")
+    value = {**json.loads(bytes(model.buffers[entry.buffer].data)), **change}
+    model.buffers[entry.buffer] = fb.BufferT(np.frombuffer(json.dumps(value).encode(), np.uint8))
+    with pytest.raises(UserError, match=said):
+        spliced.inspect(schema.write(model))
+
+
+def test_unsplicing_gives_back_the_network() -> None:
+    multi = multi_exit(12, 5, True)
+    order = order_of(multi)
+    plain = unsplice(splice.splice(multi, order, [0] * 5))
+    made = splice.splice(multi, order, [9] * 5, confidence="margin", runtime_thresholds=True)
+    x = inputs_for(multi, 30)
+    expected, found = (Tflm(content).run(x) for content in (plain, unsplice(made)))
+    for name, scores in expected.items():
+        np.testing.assert_array_equal(found[name], scores)
+    stages = [cut(schema.read(content), order) for content in (unsplice(made), multi)]
+    assert stages[0].leave_macs == stages[1].leave_macs
+
+
+def test_decisions_are_charged() -> None:
+    multi = multi_exit(10, 3)
+    order = order_of(multi)
+    by_max, by_margin = (
+        describe(splice.splice(multi, order, [0, 0, 0], confidence=confidence))
+        for confidence in ("max", "margin")
+    )
+    differences = [b.macs - a.macs for a, b in zip(by_max.exits, by_margin.exits, strict=True)]
+    one = (5 * 5 + 2) - (5 + 1)
+    assert differences == [one, 2 * one, 2 * one]
+    assert by_max.static_macs == by_margin.static_macs
+    assert (by_max.confidence, by_margin.confidence) == ("max", "margin")
+
+
+def test_evaluation_counts_what_happens(tmp_path: Path) -> None:
+    path = tmp_path / "multi.tflite"
+    path.write_bytes(multi_exit(12, 5, True))
+    x = inputs_for(path.read_bytes(), 80)
+    samples = Samples(x, np.arange(80) % 5)  # type: ignore[arg-type]  # int8 goes as well
+    for at_run_time in (False, True):
+        model = compile_file(
+            path, [0.3, 0.4, 0.5, 0.6], confidence="margin", runtime_thresholds=at_run_time
+        )
+        results = [evaluate(model, samples, runtime=name) for name in ("litert", "tflm")]
+        assert results[0].exits == results[1].exits
+        assert results[0].accuracy == results[1].accuracy
+        assert sum(exit_.share > 0 for exit_ in results[0].exits) > 2
+        assert [exit_.macs for exit_ in results[0].exits] == [e.macs for e in model.exits]
+        assert model.runtime_thresholds == at_run_time
+
+
+def test_damaged_files_work_or_are_refused() -> None:
+    """As in `test_schema`, with the operators of margins and of thresholds at run time."""
+    from test_schema import _mutations
+
+    multi = multi_exit(10, 3)
+    content = splice.splice(
+        multi, order_of(multi), [20, 20, 0], confidence="margin", runtime_thresholds=True
+    )
+    refused = 0
+    for damaged in _mutations(content, 200):
+        try:
+            network = EarlyExitInterpreter(damaged)
+            main = network.runtime.model.subgraphs[0]
+            x = int8_inputs(schema.shape(main.tensors[main.inputs[0]])[1:], 1)
+            network.predict(x)
+            EarlyExitInterpreter(damaged, "tflm").predict(x)
+        except UserError:
+            refused += 1
+    assert 0 < refused < 200

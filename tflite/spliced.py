@@ -1,0 +1,216 @@
+"""A self-exiting file from outside: exits, labels, confidence and thresholds, read and patched.
+
+Any program can read them: the metadata entry `eexit_tf` is JSON such as
+
+    {"schema": 1, "thresholds_int8": [  10,  -28], "runtime_thresholds": false,
+     "confidence": "max", "exits": ["block0", "block1", "block2"], "labels": ["cat", "dog"]}
+
+with one threshold for each exit but the last, an int8 score (level - 128, see
+`eexit_tf.vocabulary`) also in a float32 network. The exit's index that the network gives counts
+within `exits`; `labels` may be missing. What the network compares with is the constant tensors
+`threshold_0`, `threshold_1`, ... or, with `runtime_thresholds`, its last input `thresholds`,
+(exits - 1,): then `thresholds_int8` is what to feed unless the application knows better.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as fb
+from numpy.typing import NDArray
+
+from eexit_tf.confidences import CONFIDENCES, Confidence
+from eexit_tf.errors import UserError
+from eexit_tf.tflite import schema
+from eexit_tf.vocabulary import LEVELS
+
+METADATA = "eexit_tf"
+SCORES, EXIT, THRESHOLDS = "scores", "exit", "thresholds"
+THRESHOLD_TENSOR = "threshold_"
+LOWEST, HIGHEST = -LEVELS // 2, LEVELS // 2 - 1
+_STORED = re.compile(rb'"thresholds_int8": \[[^\]]*\]')  # quotes inside a name are escaped
+
+
+@dataclass(frozen=True)
+class Spliced:
+    """What a self-exiting file says of itself.
+
+    Attributes:
+        exits: names, in the order in which they are asked.
+        thresholds: int8 (level - 128), one an exit; the last is -128. A sample leaves where its
+            confidence is at least that. The default, if they are set at run time.
+        confidence: the measure of confidence.
+        runtime_thresholds: whether thresholds are an input.
+        labels: names of the classes, if the file has any.
+    """
+
+    exits: tuple[str, ...]
+    thresholds: tuple[int, ...]
+    confidence: Confidence
+    runtime_thresholds: bool
+    labels: tuple[str, ...] | None
+
+
+def inspect(content: bytes) -> Spliced:
+    """What a self-exiting file says of itself.
+
+    Raises:
+        UserError: not a file made by `splice`.
+    """
+    return _inspect(schema.read(content))
+
+
+def exits(content: bytes) -> list[str]:
+    """See `Spliced.exits`; raises as `inspect`."""
+    return list(inspect(content).exits)
+
+
+def thresholds(content: bytes) -> list[int]:
+    """See `Spliced.thresholds`; raises as `inspect`."""
+    return list(inspect(content).thresholds)
+
+
+def labels(content: bytes) -> list[str] | None:
+    """See `Spliced.labels`; raises as `inspect`."""
+    found = inspect(content).labels
+    return None if found is None else list(found)
+
+
+def retune(content: bytes, thresholds: Sequence[int]) -> bytes:
+    """The same file with other thresholds: only they are patched, in place.
+
+    Args:
+        content: a file made by `splice`.
+        thresholds: as for `splice`.
+
+    Raises:
+        UserError: not a file made by `splice`, or thresholds that do not fit.
+    """
+    model = schema.read(content)
+    known = _inspect(model)
+    check_thresholds(thresholds, len(known.exits))
+    levels = [int(level) for level in thresholds[:-1]]
+    patched = bytearray(content)
+    entry = next(e for e in model.metadata if schema.text(e.name) == METADATA)
+    described = bytes(model.buffers[entry.buffer].data)
+    changed = _STORED.sub(_stored(levels).encode(), described)
+    if len(changed) != len(described):
+        raise UserError("the file's metadata was rewritten, so that it cannot be patched")
+    _patch(patched, entry.buffer, changed)
+    if not known.runtime_thresholds:
+        for tensor, level in zip(_threshold_tensors(model), levels, strict=True):
+            _patch(patched, tensor.buffer, threshold_values(tensor.type, [level]).tobytes())
+    if inspect(bytes(patched)).thresholds != (*levels, LOWEST):
+        raise UserError("the file's thresholds share their memory, so that they cannot be patched")
+    return bytes(patched)
+
+
+def describe(
+    exits: Sequence[str],
+    thresholds: Sequence[int],
+    confidence: Confidence,
+    runtime_thresholds: bool,
+    labels: Sequence[str] | None,
+) -> bytes:
+    """The content of the metadata entry; thresholds without the last one."""
+    rest: dict[str, Any] = {
+        "runtime_thresholds": runtime_thresholds,
+        "confidence": confidence,
+        "exits": list(exits),
+    }
+    if labels is not None:
+        rest["labels"] = list(labels)
+    return f'{{"schema": 1, {_stored(thresholds)}, {json.dumps(rest)[1:]}'.encode()
+
+
+def check_thresholds(thresholds: Sequence[int], count: int) -> None:
+    """Raise a `UserError` unless there are `count` integers from -128 to 127."""
+    if len(thresholds) != count or any(
+        int(t) != t or not LOWEST <= t <= HIGHEST for t in thresholds[: count - 1]
+    ):
+        raise UserError(
+            f"expected {count} thresholds from {LOWEST} to {HIGHEST}, got {list(thresholds)}"
+        )
+
+
+def threshold_values(kind: int, thresholds: Sequence[int]) -> NDArray:
+    """Thresholds as a tensor of that type holds them."""
+    if kind == fb.TensorType.INT8:
+        return np.array(thresholds, np.int8)
+    return ((np.array(thresholds, "<f4") - LOWEST) / LEVELS).astype("<f4")
+
+
+def _stored(thresholds: Sequence[int]) -> str:
+    """Always of the same length, so that it can be patched."""
+    return f'"thresholds_int8": [{", ".join(f"{level:4d}" for level in thresholds)}]'
+
+
+def _patch(content: bytearray, buffer: int, data: bytes) -> None:
+    table = fb.Model.GetRootAs(content, 0).Buffers(buffer)._tab
+    start = table.Vector(table.Offset(4))
+    content[start : start + len(data)] = data
+
+
+def _inspect(model: fb.ModelT) -> Spliced:
+    try:
+        value = json.loads(schema.metadata(model, METADATA) or b"")
+        found = Spliced(
+            exits=tuple(value["exits"]),
+            thresholds=(*value["thresholds_int8"], LOWEST),
+            confidence=value["confidence"],
+            runtime_thresholds=value["runtime_thresholds"],
+            labels=tuple(value["labels"]) if "labels" in value else None,
+        )
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise UserError(
+            "expected a self-exiting .tflite file that eexit-tf made, got another one"
+        ) from None
+    if (
+        not found.exits
+        or not all(isinstance(name, str) for name in (*found.exits, *(found.labels or ())))
+        or len(found.thresholds) != len(found.exits)
+        or not all(type(t) is int and LOWEST <= t <= HIGHEST for t in found.thresholds)
+        or found.confidence not in CONFIDENCES
+        or not isinstance(found.runtime_thresholds, bool)
+    ):
+        raise UserError(f"the file's metadata {METADATA} makes no sense")
+    _check_fit(model, found)
+    return found
+
+
+def _check_fit(model: fb.ModelT, found: Spliced) -> None:
+    """The network's outputs and thresholds must be those of its metadata."""
+    main, named = model.subgraphs[0], schema.outputs_by_name(model)
+    fit = sorted(named) == sorted((SCORES, EXIT)) and (
+        found.labels is None
+        or schema.shape(main.tensors[named[SCORES]])[-1:] == (len(found.labels),)
+    )
+    tensors = _threshold_tensors(model)
+    if found.runtime_thresholds:
+        index = schema.inputs_by_name(model).get(THRESHOLDS)
+        fit = fit and not tensors and len(main.inputs) == 2 and index == int(main.inputs[1])
+        fit = fit and schema.shape(main.tensors[main.inputs[1]]) == (len(found.exits) - 1,)
+    else:
+        stored = [schema.constant(model, tensor).tobytes() for tensor in tensors]
+        kind = main.tensors[named[SCORES]].type if SCORES in named else 0
+        fit = fit and stored == [
+            threshold_values(kind, [level]).tobytes() for level in found.thresholds[:-1]
+        ]
+    if not fit:
+        raise UserError("the file's exits and thresholds do not fit together")
+
+
+def _threshold_tensors(model: fb.ModelT) -> list[fb.TensorT]:
+    """The constant thresholds, in order."""
+    found = {
+        schema.text(tensor.name): tensor
+        for graph in model.subgraphs
+        for tensor in graph.tensors
+        if schema.text(tensor.name).startswith(THRESHOLD_TENSOR)
+        and schema.is_constant(model, tensor)
+    }
+    names = [f"{THRESHOLD_TENSOR}{k}" for k in range(len(found))]
+    return [found[name] for name in names if name in found]
