@@ -13,7 +13,17 @@ import click
 from eexit_tf.errors import UserError
 from eexit_tf.version import __version__
 
-VERBS = ("search", "front", "convert", "compile", "evaluate", "benchmark", "export", "demo")
+VERBS = (
+    "search",
+    "front",
+    "convert",
+    "compile",
+    "retune",
+    "evaluate",
+    "benchmark",
+    "export",
+    "demo",
+)
 """In the order of the pipeline; the verb `search` is the command `search` in `cli/search.py`."""
 
 

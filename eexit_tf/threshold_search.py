@@ -1,0 +1,222 @@
+"""The best thresholds where the exits are fixed, as in a compiled file: exact branch and bound.
+
+Every sample goes past the exits in order and is asked at each but the last. That leaves
+256^(exits - 1) ways to set the thresholds; no exit can be skipped, but one that is not wanted
+lets the fewest leave at its highest threshold, 255. Wanted is the way with the most right answers
+within a budget, and the cheapest of several such.
+
+Thresholds are chosen exit by exit, for the samples that are still there. What keeps that small,
+all of it exact:
+
+* **Useful thresholds.** Between two thresholds, a sample leaves at the lower one and stays at the
+  higher. The higher one is dearer; it can only be better if more of these samples are right at
+  some later exit than here. So, going up, only the thresholds at which (right later) - (right
+  here), summed over the samples below the threshold, reaches a new maximum need to be looked at.
+* **Bound.** A sample that stays costs at least the next exit, and gives a right answer at the
+  first later exit that is right at the earliest. What so many right answers cost at least follows
+  from adding up the cheapest ones.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eexit_tf.outputs import ExitOutputs
+from eexit_tf.policies import PolicyScore
+from eexit_tf.vocabulary import LEVELS
+
+Ints = NDArray[np.int64]
+_SWEEPS = 4
+
+
+def best_thresholds(
+    outputs: ExitOutputs, leave_macs: tuple[int, ...], max_mean_macs: float
+) -> tuple[int, ...] | None:
+    """The thresholds with the most right answers at no more mean MACs; the cheapest of equals.
+
+    Of the levels that do the same on these samples, the one halfway is taken (rounded up).
+
+    Args:
+        outputs: of all the exits, in the order in which they are asked.
+        leave_macs: what a sample costs that leaves at each, not falling.
+        max_mean_macs: the budget.
+
+    Returns:
+        levels 0 to 255, 0 at the last exit; nothing if all thresholds cost too much.
+    """
+    search = _Search(outputs, leave_macs, max_mean_macs)
+    search.run()
+    return None if search.best is None else _halfway(outputs, search.best)
+
+
+def score_thresholds(
+    outputs: ExitOutputs, thresholds: Sequence[int], leave_macs: Sequence[int], params: int
+) -> PolicyScore:
+    """What thresholds do, with all exits in use.
+
+    Args:
+        outputs, leave_macs: as for `best_thresholds`.
+        thresholds: levels, 0 at the last exit.
+        params: weights and biases of the network.
+    """
+    taken = (outputs.levels >= np.array(thresholds)[:, None]).argmax(axis=0)
+    leaves = np.bincount(taken, minlength=len(thresholds))
+    return PolicyScore(
+        correct=int(outputs.right[taken, np.arange(outputs.samples)].sum()),
+        total_macs=sum(int(n) * macs for n, macs in zip(leaves, leave_macs, strict=True)),
+        samples=outputs.samples,
+        leaves=tuple(int(n) for n in leaves),
+        max_macs=leave_macs[-1],
+        params=params,
+    )
+
+
+class _Search:
+    """Depth first, from a good start on.
+
+    Attributes:
+        best: thresholds of the exits but the last.
+        correct, total: right answers and MACs of the best.
+    """
+
+    def __init__(
+        self, outputs: ExitOutputs, leave_macs: tuple[int, ...], max_mean_macs: float
+    ) -> None:
+        self.levels = outputs.levels.astype(np.int64)
+        self.right = outputs.right
+        self.exits, self.samples = outputs.levels.shape
+        self.leave = [int(macs) for macs in leave_macs]
+        # totals are integers, compared as evaluation does: total / samples <= max_mean_macs
+        self.budget = int(max_mean_macs * self.samples) + 1
+        while self.budget / self.samples > max_mean_macs:
+            self.budget -= 1
+        self.best: tuple[int, ...] | None = None
+        self.correct, self.total = -1, 0
+        # The first exit from each one on that is right on a sample; `exits` if none is.
+        first = np.full(self.samples, self.exits)
+        self.first_right = [first]
+        for k in range(self.exits - 1, -1, -1):
+            first = np.where(self.right[k], k, first)
+            self.first_right.append(first)
+        self.first_right.reverse()
+
+    def run(self) -> None:
+        everyone = np.arange(self.samples)
+        if self.exits == 1:
+            self._offer((), int(self.right[0].sum()), self.samples * self.leave[0])
+            return
+        for start in (0, LEVELS // 2, LEVELS - 1):
+            self._sweep([start] * (self.exits - 1))
+        self._branch(0, everyone, (), 0, 0)
+
+    def _offer(self, thresholds: tuple[int, ...], correct: int, total: int) -> None:
+        better = (correct, -total) > (self.correct, -self.total)
+        if total <= self.budget and better:
+            self.best, self.correct, self.total = thresholds, correct, total
+
+    def _sweep(self, thresholds: list[int]) -> None:
+        """Set one threshold after the other to its best, with the others as they are."""
+        for _ in range(_SWEEPS):
+            before = list(thresholds)
+            for k in range(self.exits - 1):
+                self._set_one(thresholds, k)
+            if thresholds == before:
+                return
+
+    def _set_one(self, thresholds: list[int], k: int) -> None:
+        leaving = np.array([*thresholds, 0])[:, None] <= self.levels
+        at = leaving.argmax(axis=0)
+        leaving[: k + 1] = False
+        after = leaving.argmax(axis=0)  # where those go that stay here
+        free = np.flatnonzero(at >= k)
+        settled = np.flatnonzero(at < k)
+        here, after = self.levels[k, free], after[free]
+        prices = np.array(self.leave)
+        correct, total = (
+            _below(here, stay) + _above(here, leave)
+            for stay, leave in (
+                (self.right[after, free], self.right[k, free]),
+                (prices[after], np.full(len(free), prices[k])),
+            )
+        )
+        correct += int(self.right[at[settled], settled].sum())
+        total += int(prices[at[settled]].sum())
+        fits = total <= self.budget
+        if fits.any():
+            order = np.lexsort((total, -correct, ~fits))
+            thresholds[k] = int(order[0])
+        else:
+            thresholds[k] = int(total.argmin())
+        best = thresholds[k]
+        self._offer(tuple(thresholds), int(correct[best]), int(total[best]))
+
+    def _branch(
+        self, k: int, there: NDArray[np.intp], chosen: tuple[int, ...], correct: int, total: int
+    ) -> None:
+        """Every threshold of exit k that may be of use, for the samples that are there."""
+        here = self.levels[k, there]
+        first = self.first_right[k + 1][there]
+        right = self.right[k, there]
+        stays = _below(here, np.ones(len(there), np.int64))
+        corrects = correct + _above(here, right)
+        totals = total + (len(there) - stays) * self.leave[k]
+        if k == self.exits - 2:
+            corrects = corrects + _below(here, self.right[-1, there])
+            totals = totals + stays * self.leave[-1]
+            fits = np.flatnonzero(totals <= self.budget)
+            if len(fits):
+                i = int(fits[np.lexsort((totals[fits], -corrects[fits]))[0]])
+                self._offer((*chosen, i), int(corrects[i]), int(totals[i]))
+            return
+        hope = _below(here, (first < self.exits).astype(np.int64) - right)
+        record = np.maximum.accumulate(hope)
+        useful = np.flatnonzero(np.append(True, hope[1:] > record[:-1]))
+        least = totals + stays * self.leave[k + 1]
+        firsts = [_below(here, first == j)[useful] for j in range(k + 1, self.exits)]
+        corrects, totals, least = corrects[useful], totals[useful], least[useful]
+        possible = corrects + sum(firsts)
+        for i in np.lexsort((least, -possible)):
+            if self._hopeless(k, int(corrects[i]), int(least[i]), [int(f[i]) for f in firsts]):
+                continue
+            level = int(useful[i])
+            staying = there[here < level]
+            self._branch(k + 1, staying, (*chosen, level), int(corrects[i]), int(totals[i]))
+
+    def _hopeless(self, k: int, correct: int, least: int, firsts: list[int]) -> bool:
+        """Whether nothing that follows can be better than the best."""
+
+        def price(wanted: int) -> float:
+            missing, cost = wanted - correct, least
+            for j, count in enumerate(firsts, start=k + 1):
+                taken = max(min(missing, count), 0)
+                cost += taken * (self.leave[j] - self.leave[k + 1])
+                missing -= taken
+            return cost if missing <= 0 else np.inf
+
+        if self.best is None:
+            return price(0) > self.budget
+        return price(self.correct) >= self.total and price(self.correct + 1) > self.budget
+
+
+def _below(levels: Ints, weights: NDArray) -> Ints:
+    """For each threshold 0 to 255, the sum of the weights of levels below it."""
+    sums = np.bincount(levels, weights, LEVELS)
+    return np.concatenate(([0], np.cumsum(sums)[:-1])).astype(np.int64)
+
+
+def _above(levels: Ints, weights: NDArray) -> Ints:
+    """For each threshold 0 to 255, the sum of the weights of levels from it on."""
+    return int(np.sum(weights, dtype=np.int64)) - _below(levels, weights)
+
+
+def _halfway(outputs: ExitOutputs, thresholds: tuple[int, ...]) -> tuple[int, ...]:
+    staying = np.ones(outputs.samples, np.bool_)
+    found = []
+    for levels, threshold in zip(outputs.levels, thresholds, strict=False):
+        leaving = staying & (levels >= threshold)
+        staying &= ~leaving
+        low = int(levels[staying].max(initial=0))
+        high = int(levels[leaving].min(initial=LEVELS - 1))
+        found.append(low + (high - low + 1) // 2)
+    return (*found, 0)

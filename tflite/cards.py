@@ -1,0 +1,64 @@
+"""The card of a compiled network, `M.json` beside `M.tflite`: finding and checking it."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from eexit_tf.errors import UserError
+from eexit_tf.tflite import spliced
+
+
+def card_path(model: Path) -> Path:
+    """Where the card of a `.tflite` file is."""
+    return model.with_suffix(".json")
+
+
+def read_card(path: Path) -> Mapping[str, Any] | None:
+    """A card; nothing if there is no such file or it is something else."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) and "sha256" in value else None
+
+
+def card_of(path: Path, content: bytes) -> Mapping[str, Any] | None:
+    """The card beside a self-exiting file.
+
+    Args:
+        path: of the `.tflite` file.
+        content: what is in it. A card of the same network with other thresholds is its card as
+            well: one that was left behind when a retuning was interrupted.
+
+    Raises:
+        UserError: the card is another file's, or damaged.
+    """
+    beside = card_path(path)
+    card = read_card(beside)
+    if card is None:
+        return None
+    if card["sha256"] not in (_sha256(content), _sha256(_as_on(card, content))):
+        raise UserError(
+            f"{beside} is the card of another file than {path}; compile again, or move the card "
+            f"away"
+        )
+    taken = card.get("input")
+    divisor = taken.get("divisor") if isinstance(taken, dict) else None
+    if not isinstance(divisor, int | float) or not (math.isfinite(divisor) and divisor > 0):
+        raise UserError(f"{beside} has no divisor above 0 of the input")
+    return card
+
+
+def _as_on(card: Mapping[str, Any], content: bytes) -> bytes:
+    """The file with the card's thresholds, if they fit it."""
+    try:
+        return spliced.retune(content, [exit_["threshold_int8"] for exit_ in card["exits"]])
+    except (KeyError, TypeError, ValueError):
+        return content
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
