@@ -1,0 +1,82 @@
+"""A file that leaves early, and one file a stage, give what the static network gives.
+
+To the last bit, scores and exit, in LiteRT's reference kernels and in TFLM: the converter's own
+file with all exits as outputs runs in TFLM, is cut at the thresholds in numpy, and everything
+else has to be equal to that.
+
+    EEXIT_TF_MLPERF_INPUTS=1000 python -m pytest tests/test_bit_for_bit.py
+
+runs MLPerf Tiny's networks on as many inputs as those of the search space.
+"""
+
+import os
+import random
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from networks import int8_inputs
+from numpy.typing import NDArray
+from space_networks import (
+    RESNET8,
+    data_path,
+    ds_cnn,
+    leave,
+    resnet8,
+    sharing_thresholds,
+    space_networks,
+)
+
+from eexit_tf.tflite import costs, schema, splice
+from eexit_tf.tflite.describe import describe
+from eexit_tf.tflite.normalize import normalize
+from eexit_tf.tflite.runtimes import LiteRT, Tflm
+from eexit_tf.tflite.segmented import SegmentedNetwork
+from eexit_tf.tflite.segments import split
+
+SPACE_INPUTS = int(os.environ.get("EEXIT_TF_SPACE_INPUTS", "1000"))
+MLPERF_INPUTS = int(os.environ.get("EEXIT_TF_MLPERF_INPUTS", "20"))
+ARCHITECTURES = 25
+COUNTS = ((1, 5), (2, 4), (3, 5), (2, 3), (4, 5))
+"""Exits of the two networks of an architecture."""
+
+
+def check(multi: bytes, x: NDArray[np.int8], chance: random.Random) -> None:
+    """Compare every way to run a multi-exit file, with thresholds that use all its exits."""
+    exits = costs.order_by_cost(schema.read(multi))
+    outputs = Tflm(multi).run(x)
+    thresholds = sharing_thresholds(outputs, exits, chance)
+    scores, taken = leave(outputs, exits, thresholds)
+    assert set(taken) == set(range(len(exits))), (thresholds, np.bincount(taken))
+
+    for name, values in LiteRT(normalize(multi)).run(x).items():
+        np.testing.assert_array_equal(values, outputs[name], err_msg=name)
+    content = splice.splice(multi, exits, thresholds)
+    segments = split(describe(content))
+    for runtime in (LiteRT, Tflm):
+        for network in (runtime(content), SegmentedNetwork(segments, runtime)):
+            found = network.run(x)
+            said = f"{type(network).__name__} in {runtime.name}"
+            np.testing.assert_array_equal(found[splice.EXIT], taken, err_msg=said)
+            np.testing.assert_array_equal(found[splice.SCORES], scores, err_msg=said)
+
+
+def inputs_for(multi: bytes, count: int, seed: int = 0) -> NDArray[np.int8]:
+    main = schema.read(multi).subgraphs[0]
+    return int8_inputs(schema.shape(main.tensors[main.inputs[0]])[1:], count, seed)
+
+
+@pytest.mark.parametrize("seed", range(ARCHITECTURES))
+def test_networks_of_the_search_space(seed: int) -> None:
+    for number, multi in enumerate(space_networks(seed, COUNTS[seed % len(COUNTS)])):
+        inputs = inputs_for(multi, SPACE_INPUTS, seed)
+        check(multi, inputs, random.Random(2 * seed + number))
+
+
+@pytest.mark.parametrize("build", [resnet8, ds_cnn])
+def test_mlperf_tiny(build: Callable[..., bytes]) -> None:
+    path = data_path(RESNET8)
+    if build is resnet8 and not path.is_file():
+        pytest.skip(f"no {path}: set EEXIT_TF_DATA to the folder that holds {RESNET8}")
+    multi = build(path) if build is resnet8 else build()
+    check(multi, inputs_for(multi, MLPERF_INPUTS), random.Random(0))
