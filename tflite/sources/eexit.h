@@ -91,8 +91,8 @@ class Network {
 
   /// Makes the network ready to run. May be called again, with the same arena or another.
   ///
-  /// `arena` must outlive the network and should be aligned to 16 bytes; `bytes` is its size,
-  /// `Model::kArenaBytes` or what `arena_used_bytes` said.
+  /// `arena` must outlive the network and should be aligned to 16 bytes; `bytes` is its size. With
+  /// `Model::kArenaBytes` it is large enough; how much less will do, only trying tells.
   Status init(std::uint8_t* arena, std::size_t bytes) {
     release();
     if (arena == nullptr) return Status::kMemory;
@@ -175,7 +175,8 @@ class Network {
     thresholds_[k] = threshold;
   }
 
-  /// What of the arena is in use, in bytes; 0 before `init`.
+  /// What of the arena is in use, in bytes; 0 before `init`. `init` itself may need more: TFLM
+  /// plans in the arena before the tensors move in.
   std::size_t arena_used_bytes() const {
     return interpreter_ == nullptr ? 0 : interpreter_->arena_used_bytes();
   }

@@ -26,8 +26,8 @@ struct @name@_model {
   /// @measured@ is the smallest arena in which TFLM's Python wheel sets the network up, on a
   /// 64-bit computer with reference kernels. On a 32-bit device pointers are half as large, so
   /// TFLM's own part shrinks. But optimised kernels want scratch memory: @margin@ is the most
-  /// that @kernels@ reserves for a layer of this network. `arena_used_bytes()`
-  /// on the device says what is really used.
+  /// that @kernels@ reserves for a layer of this network. Less may do on your
+  /// device, but not less than `arena_used_bytes()` says there.
   static constexpr std::size_t kArenaBytes = @arena@;
 
   /// Which of the network's outputs is which.

@@ -16,11 +16,13 @@ class MicroMutableOpResolver : public MicroOpResolver {
   explicit MicroMutableOpResolver() {}
 
   TfLiteStatus AddAdd() { return add(); }
+  TfLiteStatus AddArgMax() { return add(); }
   TfLiteStatus AddAveragePool2D() { return add(); }
   TfLiteStatus AddConcatenation() { return add(); }
   TfLiteStatus AddConv2D() { return add(); }
   TfLiteStatus AddDepthwiseConv2D() { return add(); }
   TfLiteStatus AddDequantize() { return add(); }
+  TfLiteStatus AddEqual() { return add(); }
   TfLiteStatus AddFullyConnected() { return add(); }
   TfLiteStatus AddGreaterEqual() { return add(); }
   TfLiteStatus AddIf() { return add(); }
@@ -34,6 +36,8 @@ class MicroMutableOpResolver : public MicroOpResolver {
   TfLiteStatus AddRelu() { return add(); }
   TfLiteStatus AddRelu6() { return add(); }
   TfLiteStatus AddReshape() { return add(); }
+  TfLiteStatus AddSelectV2() { return add(); }
+  TfLiteStatus AddSlice() { return add(); }
   TfLiteStatus AddSoftmax() { return add(); }
   TfLiteStatus AddSub() { return add(); }
 
