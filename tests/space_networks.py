@@ -38,12 +38,13 @@ def space_networks(seed: int, counts: Sequence[int]) -> Iterator[bytes]:
     Weights are drawn anew for each, so that confidences spread.
     """
     chance = random.Random(seed)
-    space = ExitSpace((8, 8, chance.choice((1, 3))), CLASSES, Bounds(max_macs=50_000))
+    space = ExitSpace((8, 8, chance.choice((1, 3))), CLASSES, Bounds(max_macs=80_000))
     net = None
     while net is None or len(net.outputs) < max(counts):
+        family = chance.choice(sorted(FAMILIES))
         values = {
-            "family": chance.choice(sorted(FAMILIES)),
-            "width": chance.choice(WIDTHS),
+            "family": family,
+            "width": chance.choice(WIDTHS[: 2 if family == "residual" else 4]),
             "stages": chance.choice(space.stages),
             "depth": chance.choice(DEPTHS),
             "kernel": chance.choice(KERNELS),

@@ -12,6 +12,7 @@ from networks import int8_inputs, multi_exit
 from eexit_tf.errors import UserError
 from eexit_tf.tflite import costs, schema, splice
 from eexit_tf.tflite.describe import describe
+from eexit_tf.tflite.interpreter import EarlyExitInterpreter
 from eexit_tf.tflite.model import CompiledModel
 from eexit_tf.tflite.runtimes import LiteRT, Tflm
 from eexit_tf.tflite.segmented import SegmentedNetwork
@@ -20,11 +21,14 @@ from eexit_tf.tflite.segments import MANIFEST, Segments, split
 LEVELS = [20, 40, 90, 0]
 
 
-def compiled(seed: int, share_head: bool, int8: bool = True) -> CompiledModel:
+def compiled(
+    seed: int, share_head: bool, int8: bool = True, **options: bool | str
+) -> CompiledModel:
     """A self-exiting network with four exits, with skips across its cuts."""
     multi = multi_exit(seed, 5, share_head, int8)
     order = costs.order_by_cost(schema.read(multi))
-    return describe(splice.splice(multi, [order[i] for i in (0, 1, 3, 4)], LEVELS))
+    exits = [order[i] for i in (0, 1, 3, 4)]
+    return describe(splice.splice(multi, exits, LEVELS, **options))
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +66,34 @@ def test_float_networks() -> None:
     found = SegmentedNetwork(split(one)).run(x)
     np.testing.assert_array_equal(found["exit"], expected["exit"])
     np.testing.assert_array_equal(found["scores"], expected["scores"])
+
+
+def test_margins_and_thresholds_at_run_time() -> None:
+    one = compiled(12, True, confidence="margin")
+    x = int8_inputs(one.input.shape, 200)
+    expected = LiteRT(one.content).run(x)
+    assert len(set(expected["exit"])) > 1
+    given = compiled(12, True, confidence="margin", runtime_thresholds=True)
+    for segments in (split(one), split(given)):
+        found = SegmentedNetwork(segments).run(x)
+        np.testing.assert_array_equal(found["exit"], expected["exit"])
+        np.testing.assert_array_equal(found["scores"], expected["scores"])
+
+
+@pytest.mark.parametrize("runtime", ["litert", "tflm"])
+def test_the_interpreter_takes_a_manifest(model: CompiledModel, folder: Path, runtime: str) -> None:
+    x = np.random.default_rng(0).normal(size=(50, *model.input.shape)).astype(np.float32)
+    expected = EarlyExitInterpreter(model.content, runtime)
+    for path in (folder, str(folder / MANIFEST)):
+        found = EarlyExitInterpreter(path, runtime)
+        assert (found.exits, found.thresholds) == (expected.exits, expected.thresholds)
+        for name in ("scores", "exits", "confidences", "classes"):
+            value = getattr(found.predict(x), name)
+            np.testing.assert_array_equal(value, getattr(expected.predict(x), name))
+    given = EarlyExitInterpreter(folder, runtime, [0.9, 0.1, 0.5])
+    wanted = EarlyExitInterpreter(model.content, runtime, [0.9, 0.1, 0.5])
+    assert given.thresholds == wanted.thresholds
+    np.testing.assert_array_equal(given.predict(x).exits, wanted.predict(x).exits)
 
 
 def test_no_samples_and_one_exit() -> None:

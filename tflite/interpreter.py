@@ -1,6 +1,6 @@
 """Running a self-exiting `.tflite` file from Python; needs neither TensorFlow nor Keras."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -17,7 +17,7 @@ from eexit_tf.tflite.inputs import quantise
 from eexit_tf.tflite.runtimes import LiteRT, Runtime, Tflm
 from eexit_tf.vocabulary import LEVELS
 
-RUNTIMES: Mapping[str, Callable[[bytes], Runtime]] = MappingProxyType(
+RUNTIMES: Mapping[str, type[LiteRT] | type[Tflm]] = MappingProxyType(
     {"litert": LiteRT, "tflm": Tflm}
 )
 
@@ -64,7 +64,8 @@ class EarlyExitInterpreter:
         >>> found.classes, found.exits, found.confidences
 
     Args:
-        model: path or content of a file that `splice` (or `eexit-tf`) made.
+        model: path or content of a file that `splice` (or `eexit-tf`) made, or the path of a
+            folder of segments or its manifest.
         runtime: `"litert"` (reference kernels) or `"tflm"`; both give the same int8 results.
         thresholds: confidences from 0 to 1, one for each exit but the last, instead of those
             in the file. Thresholds that are an input are fed before each run, the file's default
@@ -82,10 +83,21 @@ class EarlyExitInterpreter:
     ) -> None:
         if runtime not in RUNTIMES:
             raise UserError(f"unknown runtime {runtime!r}; there are {', '.join(RUNTIMES)}")
-        content = model if isinstance(model, bytes) else read_file(model)
+        levels = None
         if thresholds is not None:
-            levels = [int8_threshold(t) for t in thresholds]
-            content = spliced.retune(content, [*levels, spliced.LOWEST])
+            levels = [*(int8_threshold(t) for t in thresholds), spliced.LOWEST]
+        if not isinstance(model, bytes) and _is_segments(Path(model)):
+            from eexit_tf.tflite.segmented import SegmentedNetwork
+
+            network = SegmentedNetwork(model, RUNTIMES[runtime], levels)
+            self.exits, self.thresholds = network.exits, network.thresholds
+            self.confidence: Confidence = network.confidence
+            self.runtime: Runtime = network
+            self._given: list[NDArray] = []
+            return
+        content = model if isinstance(model, bytes) else read_file(model)
+        if levels is not None:
+            content = spliced.retune(content, levels)
         known = spliced.inspect(content)
         self.exits, self.thresholds, self.confidence = (
             known.exits,
@@ -110,6 +122,10 @@ class EarlyExitInterpreter:
         return Predictions(
             outputs[spliced.SCORES], outputs[spliced.EXIT].reshape(-1), self.confidence
         )
+
+
+def _is_segments(path: Path) -> bool:
+    return path.is_dir() or path.suffix == ".json"
 
 
 def _given(model: fb.ModelT, known: spliced.Spliced) -> list[NDArray]:

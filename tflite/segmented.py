@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from eexit_tf.tflite import schema, splice
+from eexit_tf.confidences import measured
+from eexit_tf.tflite import schema, spliced
 from eexit_tf.tflite.runtimes import LiteRT, Tflm, check_input
 from eexit_tf.tflite.segments import Segments
 from eexit_tf.vocabulary import LEVELS
@@ -22,8 +23,9 @@ class SegmentedNetwork:
             ignored.
 
     Attributes:
-        exits: the exits' taps or names, in the order of execution.
+        exits: their names, in the order of execution.
         thresholds: as in use; the last is -128.
+        confidence: the measure that is compared with them.
 
     Raises:
         UserError: not such files, or thresholds that do not fit.
@@ -39,24 +41,23 @@ class SegmentedNetwork:
             segments = Segments.load(segments)
         if thresholds is None:
             thresholds = [exit_["threshold_int8"] for exit_ in segments.card["exits"]]
-        splice.check_thresholds(thresholds, len(segments.stages))
-        self.exits = tuple(exit_["at"] for exit_ in segments.card["exits"])
+        spliced.check_thresholds(thresholds, len(segments.stages))
+        self.exits = tuple(stage.exit for stage in segments.stages)
+        self.confidence = segments.card["confidence"]
         self.thresholds = (*map(int, thresholds[:-1]), -LEVELS // 2)
         self._stages = [(stage, runtime(stage.content)) for stage in segments.stages]
         first = self._stages[0][1]
         self.name, self.model = first.name, first.model
         tensor = first.model.subgraphs[0].tensors[first.model.subgraphs[0].outputs[0]]
         self._scores = schema.dtype(tensor), schema.shape(tensor)[-1]
-        levels = np.array(self.thresholds)
-        self._limits = levels if self._scores[0] == np.int8 else (levels + LEVELS // 2) / LEVELS
 
     def run(self, x: NDArray) -> dict[str, NDArray]:
         """See `runtimes.Runtime.run`; gives `scores` and `exit`, as a spliced file does."""
         left = [self._leave(sample) for sample in check_input(self.model, x)]
         kind, classes = self._scores
         return {
-            splice.SCORES: np.array([scores for scores, _ in left], kind).reshape(-1, classes),
-            splice.EXIT: np.array([k for _, k in left], np.int32),
+            spliced.SCORES: np.array([scores for scores, _ in left], kind).reshape(-1, classes),
+            spliced.EXIT: np.array([k for _, k in left], np.int32),
         }
 
     def _leave(self, sample: NDArray) -> tuple[NDArray, int]:
@@ -65,6 +66,7 @@ class SegmentedNetwork:
         for k, (stage, network) in enumerate(self._stages):
             values |= network.invoke([values[name] for name in stage.inputs])
             scores = values[stage.scores]
-            if scores.max() >= self._limits[k]:
+            levels = scores + np.int16(LEVELS // 2) if scores.dtype == np.int8 else scores * LEVELS
+            if measured(levels, self.confidence) >= self.thresholds[k] + LEVELS // 2:
                 break
         return scores, k

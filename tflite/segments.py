@@ -1,8 +1,8 @@
 """A self-exiting network as one file a stage, for compilers of NPUs that do not know `IF`.
 
-The application runs the stages one after the other and leaves after the first whose largest
-score is at least its threshold. What to feed to which stage stands in `manifest.json`, beside
-the files; `SegmentedNetwork` does it in Python.
+The application runs the stages one after the other and leaves after the first whose confidence
+(see `eexit_tf.confidences`) is at least its threshold. What to feed to which stage stands in
+`manifest.json`, beside the files; `segmented.SegmentedNetwork` does it in Python.
 """
 
 import copy
@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as fb
 
+from eexit_tf.confidences import check_confidence
 from eexit_tf.errors import UserError
 from eexit_tf.files import write_bytes, write_json
-from eexit_tf.tflite import schema, splice
+from eexit_tf.tflite import schema, spliced
 from eexit_tf.tflite.builder import Builder
 from eexit_tf.tflite.model import CompiledModel
 from eexit_tf.tflite.stages import Stage, cut
@@ -30,7 +31,7 @@ from eexit_tf.tflite.unsplice import unsplice
 MANIFEST = "manifest.json"
 LAYOUT = "segments"
 SUFFIX = ".segments"
-_NOT_OF_STAGES = ("sha256", "flash_bytes", "arena_bytes")
+_NOT_OF_STAGES = ("sha256", "flash_bytes", "arena_bytes", "runtime_thresholds")
 """What a card says of a single file."""
 
 
@@ -39,6 +40,7 @@ class Segment:
     """One stage as a `.tflite` file of its own.
 
     Attributes:
+        exit: name of the exit that it ends in.
         content: the file; its tensors have these names in its signature.
         inputs: what it takes, in the order of the file's inputs: the network's input, or
             outputs of earlier stages.
@@ -46,6 +48,7 @@ class Segment:
         scores: the output with the exit's class scores, (1, classes).
     """
 
+    exit: str
     content: bytes
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -74,6 +77,7 @@ class Segments:
             "stages": [
                 {
                     "file": f"stage_{k}.tflite",
+                    "exit": stage.exit,
                     "sha256": hashlib.sha256(stage.content).hexdigest(),
                     "inputs": list(stage.inputs),
                     "outputs": list(stage.outputs),
@@ -131,6 +135,7 @@ class Segments:
             entries = card.pop("stages")
             stages = tuple(_load_stage(path.parent, entry) for entry in entries)
             levels = [int(exit_["threshold_int8"]) for exit_ in card["exits"]]
+            check_confidence(card["confidence"])
             if card.pop("layout") != LAYOUT or card["schema"] != 1 or not stages:
                 raise ValueError(f"no stages of layout {LAYOUT!r}, schema 1")
             del card["tensors"], card["flash_bytes"]
@@ -139,7 +144,7 @@ class Segments:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             said = f"no {error}" if isinstance(error, KeyError) else error
             raise UserError(f"{path} is not a manifest of segments: {said}") from error
-        splice.check_thresholds(levels, len(stages))
+        spliced.check_thresholds(levels, len(stages))
         _check_chain(stages)
         return cls(stages, card)
 
@@ -155,7 +160,7 @@ def split(model: CompiledModel) -> Segments:
     """
     static = schema.read(unsplice(model.content))
     names = _tensor_names(static)
-    stages = cut(static, splice.exits(model.content)).stages
+    stages = cut(static, spliced.exits(model.content)).stages
     card = {key: value for key, value in model.to_json().items() if key not in _NOT_OF_STAGES}
     return Segments(tuple(_segment(static, stages, k, names) for k in range(len(stages))), card)
 
@@ -183,7 +188,7 @@ def _segment(
     graph.outputs = [graph.tensor(index) for index in outputs]
     said = [names[index] for index in outputs]
     content = schema.write(builder.finish(said))
-    return Segment(content, tuple(names[i] for i in inputs), tuple(said), said[0])
+    return Segment(stage.exit, content, tuple(names[i] for i in inputs), tuple(said), said[0])
 
 
 def _made_and_read(static: fb.ModelT, stages: Sequence[Stage]) -> tuple[set[int], set[int]]:
@@ -251,7 +256,8 @@ def _load_stage(folder: Path, entry: Mapping[str, Any]) -> Segment:
     content = _read(path)
     if hashlib.sha256(content).hexdigest() != entry["sha256"]:
         raise UserError(f"{path} is not the file that the manifest was written for")
-    return Segment(content, tuple(entry["inputs"]), tuple(entry["outputs"]), entry["scores"])
+    inputs, outputs = tuple(entry["inputs"]), tuple(entry["outputs"])
+    return Segment(str(entry["exit"]), content, inputs, outputs, entry["scores"])
 
 
 def _read(path: Path) -> bytes:
