@@ -103,6 +103,7 @@ def convert(
     bounds: Bounds | None = None,
     method: "Method" = "qat",
     epochs: int | None = None,
+    runtime_thresholds: bool = False,
     seed: int = 0,
     reporter: Reporter = SILENT,
 ) -> "CompiledModel":
@@ -118,6 +119,7 @@ def convert(
         bounds: that the point and the result must keep.
         method: `qat` (fine-tuned) or `ptq`.
         epochs: of fine-tuning.
+        runtime_thresholds: make thresholds an input, with the tuned ones as its default.
         seed: of fine-tuning.
         reporter: told about every epoch.
 
@@ -154,4 +156,5 @@ def convert(
         bounds=bounds,
         class_names=data.class_names,
         divisor=data.divisor,
+        runtime_thresholds=runtime_thresholds,
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tf_keras
 from ai_edge_litert import schema_py_generated as fb
 from memory import check_plan
 from networks import convert, int8_inputs, keras_network, multi_exit
@@ -277,3 +278,33 @@ def test_damaged_files_work_or_are_refused() -> None:
         except UserError:
             refused += 1
     assert 0 < refused < 200
+
+
+def test_exits_may_share_layers() -> None:
+    """One dense classifier for all exits, on features that pass through one shared layer."""
+    layers = tf_keras.layers
+    tf_keras.utils.set_random_seed(3)
+    inputs = layers.Input((8, 8, 2), batch_size=1, name="image")
+    block = layers.Conv2D(6, 3, padding="same", activation="relu")
+    pool, classify = layers.GlobalAveragePooling2D(), layers.Dense(5, activation="softmax")
+    x = layers.Conv2D(6, 3, padding="same", activation="relu")(inputs)
+    outputs = []
+    for k in range(3):
+        x = block(x)
+        scores = classify(layers.Lambda(lambda y: 30 * y)(pool(x)))
+        outputs.append(layers.Reshape((5,), name=f"exit{k}")(scores))
+    multi = convert(tf_keras.Model(inputs, outputs))
+    order, samples = order_of(multi), inputs_for(multi)
+    said = Tflm(normalize(multi)).run(samples)
+    scores = np.stack([said[name] for name in order])
+    confident = confidence_of(scores, "margin")
+    thresholds = quantiles(confident)
+    index = (confident >= np.array(thresholds)[:, None] + 128).argmax(axis=0)
+    content = splice.splice(multi, order, thresholds, confidence="margin")
+    for runtime in (LiteRT, Tflm):
+        found = runtime(content).run(samples)
+        np.testing.assert_array_equal(found["exit"], index)
+        np.testing.assert_array_equal(found["scores"], scores[index, np.arange(len(samples))])
+    assert set(index) == {0, 1, 2}
+    # The weights that the exits share are in the file once.
+    assert len(content) < len(multi) + 6000

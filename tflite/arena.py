@@ -54,7 +54,8 @@ def measure(model: fb.ModelT) -> Arena:
     if None in parts:
         raise RuntimeError(f"TFLM printed no arena size but {log.text!r}")
     tensors, persistent = (int(part.group(1)) for part in parts if part is not None)
-    return Arena(tensors, persistent, _needed(content, tensors + persistent))
+    needed = _needed(content, tensors + persistent, roomy_bytes(model))
+    return Arena(tensors, persistent, needed)
 
 
 def roomy_bytes(model: fb.ModelT) -> int:
@@ -70,15 +71,13 @@ def roomy_bytes(model: fb.ModelT) -> int:
     return total
 
 
-def _needed(content: bytes, used: int) -> int:
+def _needed(content: bytes, used: int, roomy: int) -> int:
     """The smallest sufficient size, found by trying; never less than what is used.
 
-    TFLM reports that planning does not fit. (With less than what persists it may crash.)
+    TFLM reports that planning does not fit, but with little more than what persists it may crash.
+    Halving from a sufficient size down tries nothing closer to that than to what is needed.
     """
-    low = used // _ALIGNMENT
-    high, step = low + 1, 1
-    while not _fits(content, high * _ALIGNMENT):
-        low, high, step = high, high + step, 2 * step
+    low, high = used // _ALIGNMENT, -(-roomy // _ALIGNMENT)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if _fits(content, middle * _ALIGNMENT) else (middle, high)

@@ -55,6 +55,7 @@ def check_model(model: fb.ModelT) -> None:
         for index, operator in enumerate(graph.operators):
             where = f"graph {number}, operator {index}"
             with_place(check_operator(model, graph, operator, number, called), where)
+    called |= {signature.subgraphIndex for signature in model.signatureDefs}
     if uncalled := set(range(1, len(model.subgraphs))) - called:
         raise UserError(f"graphs {sorted(uncalled)} are never called: not supported")
     if not len(model.subgraphs[0].inputs) or not len(model.subgraphs[0].outputs):

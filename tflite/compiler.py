@@ -15,6 +15,7 @@ from eexit_tf.tflite.interpreter import int8_threshold, read_file
 from eexit_tf.tflite.judging import exit_outputs
 from eexit_tf.tflite.model import CompiledModel, MultiExit
 from eexit_tf.tflite.normalize import normalize
+from eexit_tf.tflite.signatures import select
 from eexit_tf.tflite.splice import splice
 from eexit_tf.vocabulary import LEVELS, Bounds, Exit, OperatingPoint
 
@@ -107,6 +108,7 @@ def compile_file(
     path: Path | str,
     thresholds: Sequence[float],
     *,
+    signature: str | None = None,
     confidence: Confidence = "max",
     runtime_thresholds: bool = False,
 ) -> CompiledModel:
@@ -115,14 +117,15 @@ def compile_file(
     Args:
         path: an int8 or float32 `.tflite` with one output an exit, softmax scores or logits.
         thresholds: confidence to leave at, 0 to 1, for each exit but the last.
+        signature: whose graph and outputs to take; not needed if the file has only one.
         confidence: what decisions measure, `max` or `margin`.
         runtime_thresholds: make thresholds an input, with these as the default (see `splice`).
 
     Raises:
         UserError: not such a file, or thresholds that do not fit its exits.
     """
-    content = read_file(path)
-    names = order_by_cost(schema.read(content))
+    model = select(schema.read(read_file(path)), signature)
+    names = order_by_cost(model)
     if len(names) < 2:
         raise UserError(
             f"{path} has one output; expected a network with one softmax output for each exit, "
@@ -135,5 +138,11 @@ def compile_file(
         )
     levels = [*map(int8_threshold, thresholds), -LEVELS // 2]
     return describe(
-        splice(content, names, levels, confidence=confidence, runtime_thresholds=runtime_thresholds)
+        splice(
+            schema.write(model),
+            names,
+            levels,
+            confidence=confidence,
+            runtime_thresholds=runtime_thresholds,
+        )
     )

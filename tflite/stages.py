@@ -57,10 +57,18 @@ class Stages:
         return tuple(costs)
 
 
-def check_static(model: fb.ModelT) -> None:
+def check_without_branches(model: fb.ModelT) -> None:
     """Raise a `UserError` if the network has branches."""
-    if len(model.subgraphs) != 1:
+    if any(schema.op_name(model, op) == "IF" for g in model.subgraphs for op in g.operators):
         raise UserError("expected a network without IF, got one that leaves early by itself")
+
+
+def check_static(model: fb.ModelT) -> None:
+    """Raise a `UserError` if the network has branches, or graphs for several signatures."""
+    check_without_branches(model)
+    if len(model.subgraphs) != 1:
+        names = ", ".join(schema.text(found.signatureKey) for found in model.signatureDefs)
+        raise UserError(f"the file has a graph for each of several signatures: {names}; choose one")
 
 
 def cut(model: fb.ModelT, exits: Sequence[str], confidence: Confidence = "max") -> Stages:

@@ -19,6 +19,7 @@ from eexit_tf.confidences import CONFIDENCES, Confidence
 @click.argument("multi", metavar="MULTI_EXIT.tflite", type=click.Path(path_type=Path))
 @output_option
 @thresholds_option()
+@click.option("--signature", metavar="NAME", help="Which one, if the file has several.")
 @click.option(
     "--confidence",
     type=click.Choice(CONFIDENCES),
@@ -33,6 +34,7 @@ def compile(
     multi: Path,
     output: Path,
     thresholds: list[float],
+    signature: str | None,
     confidence: Confidence,
     runtime_thresholds: bool,
     seed: int,
@@ -48,7 +50,11 @@ def compile(
     if output.resolve() == multi.resolve():
         raise click.BadParameter(f"{output} is the file to compile", param_hint="--output")
     model = compile_file(
-        multi, thresholds, confidence=confidence, runtime_thresholds=runtime_thresholds
+        multi,
+        thresholds,
+        signature=signature,
+        confidence=confidence,
+        runtime_thresholds=runtime_thresholds,
     )
     model.save(output)
     exits = ", ".join(f"{exit_.at} ({exit_.macs:,} MACs)" for exit_ in model.exits)

@@ -10,6 +10,7 @@ from eexit_tf.cli.options import (
     dataset_option,
     output_option,
     quiet_option,
+    runtime_thresholds_option,
     seed_option,
 )
 from eexit_tf.errors import UserError
@@ -31,6 +32,7 @@ from eexit_tf.vocabulary import Bounds
     show_default=True,
     help="Quantisation-aware fine-tuning, or ranges alone.",
 )
+@runtime_thresholds_option
 @dataset_option(required=False)
 @seed_option
 @quiet_option
@@ -40,6 +42,7 @@ def convert(
     pick: str,
     bounds: Bounds,
     method: str,
+    runtime_thresholds: bool,
     dataset: str | None,
     seed: int,
     quiet: bool,
@@ -70,6 +73,7 @@ def convert(
             pick=pick,
             bounds=bounds,
             method=method,  # type: ignore[arg-type]  # click has checked it
+            runtime_thresholds=runtime_thresholds,
             seed=seed,
             reporter=reporter,
         )

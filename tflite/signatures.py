@@ -1,0 +1,60 @@
+"""Choosing one of a file's signatures: a graph each, or several on one graph."""
+
+import copy
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as fb
+
+from eexit_tf.errors import UserError
+from eexit_tf.tflite import schema
+from eexit_tf.tflite.lineage import Lineage
+from eexit_tf.tflite.stages import check_without_branches
+
+
+def select(model: fb.ModelT, name: str | None = None) -> fb.ModelT:
+    """The model with one signature, the graph of that one, and what its outputs need.
+
+    Args:
+        model: what `schema.read` gave; it is not changed. Without signatures it is returned.
+        name: of the signature; not needed if there is only one.
+
+    Raises:
+        UserError: no such signature, several and none named, or one that cannot be cut out.
+    """
+    check_without_branches(model)
+    signatures = {schema.text(found.signatureKey): found for found in model.signatureDefs}
+    known = ", ".join(signatures)
+    if name is None and not signatures:
+        return model
+    if name is None and len(signatures) > 1:
+        raise UserError(f"the file has several signatures: {known}; choose one with --signature")
+    name = next(iter(signatures)) if name is None else name
+    if name not in signatures:
+        raise UserError(f"no signature {name!r} in the file; it has {known or 'none'}")
+    model, chosen = copy.copy(model), signatures[name]
+    graph = copy.copy(model.subgraphs[chosen.subgraphIndex])
+    inputs, outputs = _named(chosen.inputs), _named(chosen.outputs)
+    if not inputs or not outputs:
+        raise UserError(f"signature {name} has no inputs or no outputs")
+    left_out = {int(index) for index in graph.inputs} - set(inputs.values())
+    graph.inputs = np.array(list(inputs.values()), np.int32)
+    graph.outputs = np.array(list(outputs.values()), np.int32)
+    model.subgraphs = [graph]
+    lineage = Lineage(model)
+    needed = set().union(*(lineage.ancestors(index) for index in outputs.values()))
+    graph.operators = [graph.operators[position] for position in sorted(needed)]
+    read = {int(i) for op in graph.operators for i in op.inputs} | set(outputs.values())
+    for index in sorted(read & left_out):
+        tensor = schema.text(graph.tensors[index].name)
+        raise UserError(f"signature {name} leaves out the input {tensor}, which its outputs need")
+    maps = ([fb.TensorMapT(n, i) for n, i in side.items()] for side in (inputs, outputs))
+    model.signatureDefs = [fb.SignatureDefT(*maps, "serving_default", 0)]
+    return model
+
+
+def _named(entries: list[fb.TensorMapT]) -> dict[str, int]:
+    """Name -> tensor, one name for each tensor."""
+    named: dict[int, str] = {}
+    for entry in entries:
+        named.setdefault(int(entry.tensorIndex), schema.text(entry.name))
+    return {name: index for index, name in named.items()}
