@@ -145,6 +145,19 @@ def test_host_measures_what_evaluate_finds(
     assert said["arena_bytes"] > 0
 
 
+def test_thresholds_that_are_an_input_are_fed(
+    content: bytes, samples: Samples, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.tflite"
+    names = sorted(_names(content))
+    path.write_bytes(splice(unsplice(content), names, [0, 0, -128], runtime_thresholds=True))
+    found = benchmark(path, samples).to_json()
+    path.write_bytes(content)
+    constant = benchmark(path, samples).to_json()
+    assert found["scores_crc32"] == found["litert"]["scores_crc32"] == constant["scores_crc32"]
+    assert [e["samples"] for e in found["exits"]] == [e["samples"] for e in constant["exits"]]
+
+
 def test_measures_on_a_board(
     content: bytes, samples: Samples, program: Path, tmp_path: Path
 ) -> None:

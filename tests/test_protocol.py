@@ -173,7 +173,7 @@ def test_survives_random_bytes(program: Path) -> None:
 
 def test_client_and_firmware_agree(device: Firmware) -> None:
     rng = np.random.default_rng(1)
-    profile = device.profile()
+    profile = device.profile
     assert profile["model"] == NETWORKS[0].name
     assert (profile["clock-hz"], profile["input-bytes"]) == ("1000000000", str(INPUT_BYTES))
     for number, network in enumerate(NETWORKS):
@@ -190,7 +190,7 @@ def test_client_and_firmware_agree(device: Firmware) -> None:
 def test_errors_of_the_device_are_passed_on(device: Firmware) -> None:
     with pytest.raises(DeviceError, match=r"the host refuses model: No such model"):
         device.select(7)
-    assert device.profile()["model"] == NETWORKS[0].name
+    assert device.profile["model"] == NETWORKS[0].name
 
 
 @pytest.mark.parametrize("board", firmware.BOARDS)

@@ -22,9 +22,15 @@ class DeviceError(OSError):
 
 @dataclass(frozen=True)
 class Network:
-    """A self-exiting file, as a device gets it."""
+    """A self-exiting file, as a device gets it.
+
+    Attributes:
+        content: the file.
+        others: the network's inputs behind the first, the same for every sample.
+    """
 
     content: bytes
+    others: tuple[NDArray, ...] = ()
 
     @cached_property
     def model(self) -> fb.ModelT:
@@ -37,8 +43,9 @@ class Network:
 
     @property
     def input_bytes(self) -> int:
+        """Of all inputs."""
         main = self.model.subgraphs[0]
-        return schema.byte_size(main.tensors[main.inputs[0]])
+        return sum(schema.byte_size(main.tensors[index]) for index in main.inputs)
 
     def scores(self, content: bytes) -> NDArray:
         """Bytes of the output tensor as scores, (classes,).

@@ -94,7 +94,7 @@ const Model kModels[] = {{
 {table}
 }};
 const unsigned kModelCount = {len(networks)};
-uint8_t g_input[{networks[0].input_bytes}];
+uint8_t g_input[{max(network.input_bytes for network in networks)}];
 const size_t kInputSize = sizeof(g_input);
 """
     names = sorted({name for network in networks for name in cpp.operators(network.model)})

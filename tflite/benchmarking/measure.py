@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
 from eexit_tf.reporter import SILENT, Reporter
+from eexit_tf.tflite import schema, spliced
 from eexit_tf.tflite.benchmarking.devices import Device, DeviceError, Network
 from eexit_tf.tflite.benchmarking.firmware import TflmLibrary
 from eexit_tf.tflite.benchmarking.host import open_host
@@ -63,7 +64,7 @@ def benchmark(
     reference = EarlyExitInterpreter(content)
     names = reference.exits
     static = splice(unsplice(content), names[-1:], [-128])
-    networks = [Network(content), Network(static)]
+    networks = [Network(content, _thresholds(content)), Network(static)]
     inputs = quantise(networks[0].model, samples.x)
     _check(target, tflm)
     with _open(target, networks, tflm) as device:
@@ -84,6 +85,15 @@ def benchmark(
         except DeviceError as error:
             raise UnfinishedError(error, found) from error
     return found
+
+
+def _thresholds(content: bytes) -> tuple[NDArray, ...]:
+    """What to feed as the second input, where thresholds are one: the file's default."""
+    known, main = spliced.inspect(content), schema.read(content).subgraphs[0]
+    if not known.runtime_thresholds:
+        return ()
+    kind = main.tensors[main.inputs[1]].type
+    return (spliced.threshold_values(kind, known.thresholds[:-1]),)
 
 
 def _run(

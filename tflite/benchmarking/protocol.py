@@ -8,7 +8,7 @@ clock ticks, several networks) are described in `tflite/firmware/src/protocol.h`
 import itertools
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,8 @@ BYTES_A_COMMAND = 31
 """Of an input; a command has at most 80 characters in MLPerf Tiny's firmware."""
 
 _ERROR = "e-["
+_PROFILE = ("profile", "model", "clock-hz", "input-bytes")
+_NUMBERS = ("clock-hz", "input-bytes", "arena-bytes")
 _VALUE = re.compile(r"m-([a-z-]+)-\[(.*)\]")
 
 
@@ -40,6 +42,9 @@ class Firmware:
 
     Args:
         port: where it is.
+
+    Attributes:
+        profile: what it says of itself: `profile`, `model`, `clock-hz`, `input-bytes`.
 
     Raises:
         DeviceError: here and in every method: the device is gone, silent, or says something
@@ -51,18 +56,16 @@ class Firmware:
         self._slowest: float | None = None
         self._rest = b""
         self._begin()
-
-    def profile(self) -> dict[str, str]:
-        """What the device says of itself: `profile`, `model`, `clock-hz`, ..."""
-        return self._values(self.command("profile"), "profile")
+        self.profile = self._values("profile", _PROFILE)
 
     def select(self, number: int) -> dict[str, str]:
         """Select a network; what the device says of it: `model`, `arena-bytes`."""
-        return self._values(self.command(f"model {number}", INFERENCE_PATIENCE), "model")
+        return self._values(f"model {number}", ("model", "arena-bytes"), INFERENCE_PATIENCE)
 
     def infer(self, sample: NDArray, network: Network) -> Answer:
         """Run one sample; the answer has the latency in ticks of the device's clock."""
-        content = np.ascontiguousarray(sample).tobytes()
+        content = b"".join(value.tobytes() for value in (sample, *network.others))
+        content = content.ljust(int(self.profile["input-bytes"]), b"\0")
         self.command(f"db load {len(content)}")
         for start in range(0, len(content), BYTES_A_COMMAND):
             said = self.command(f"db {content[start : start + BYTES_A_COMMAND].hex()}")
@@ -158,13 +161,19 @@ class Firmware:
             return _SilenceError(f"{name} stopped answering in the middle of {what}")
         return _SilenceError(f"{name} is silent: no answer to {what}")
 
-    def _values(self, lines: list[str], what: str) -> dict[str, str]:
-        values = dict(_pairs(lines))
-        if "model" not in values:
-            raise DeviceError(
-                f"{self._port.name} says nothing of its network at {what}: it does not run the "
-                f"firmware of eexit-tf"
-            )
+    def _values(
+        self, command: str, wanted: Sequence[str], patience: float | None = None
+    ) -> dict[str, str]:
+        """What the answer to a command gives by name, numbers where numbers belong."""
+        values = dict(_pairs(self.command(command, patience)))
+        for name in wanted:
+            value = values.get(name)
+            sound = value is not None and (name not in _NUMBERS or value.isdecimal())
+            if not sound or value == "0":
+                raise DeviceError(
+                    f"{self._port.name} does not run the firmware of eexit-tf: it says "
+                    f"{name} {value} to {command}"
+                )
         return values
 
     def _answer(self, lines: list[str], network: Network) -> Answer:

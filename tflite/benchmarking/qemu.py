@@ -52,7 +52,7 @@ class Qemu:
 
     def __init__(self, board: str, firmware: Firmware, networks: Sequence[Network]) -> None:
         self._firmware, self._networks, self._selected = firmware, networks, 0
-        self._ticks_a_second = int(firmware.profile()["clock-hz"])
+        self._ticks_a_second = int(firmware.profile["clock-hz"])
         self.environment: Mapping[str, str] = {
             "runtime": "TFLM as linked into the firmware",
             "emulator": _version(),

@@ -25,10 +25,9 @@ def open_serial(path: str, networks: Sequence[Network]) -> Iterator[Device]:
     """
     with open_serial_port(path) as port:
         firmware = Firmware(port)
-        said = firmware.profile()
         if firmware.select(0)["model"] != networks[0].name:
-            raise UserError(_what_to_flash(path, networks, said["model"]))
-        yield Board(path, firmware, networks, said)
+            raise UserError(_what_to_flash(path, networks, firmware.profile["model"]))
+        yield Board(path, firmware, networks)
 
 
 class Board:
@@ -36,19 +35,13 @@ class Board:
 
     unit = "us"
 
-    def __init__(
-        self,
-        path: str,
-        firmware: Firmware,
-        networks: Sequence[Network],
-        said: dict[str, str],
-    ) -> None:
+    def __init__(self, path: str, firmware: Firmware, networks: Sequence[Network]) -> None:
         self._firmware, self._networks, self._selected = firmware, networks, 0
-        self._ticks_a_second = int(said["clock-hz"])
+        self._ticks_a_second = int(firmware.profile["clock-hz"])
         self.environment: Mapping[str, str] = {
             "runtime": "TFLM as linked into the firmware",
             "board": path,
-            "firmware": said.get("profile", "unknown"),
+            "firmware": firmware.profile["profile"],
             "time": f"the board's clock, {self._ticks_a_second:,} ticks a second",
             "arena": "what TFLM's interpreter uses on the board",
         }

@@ -35,12 +35,18 @@ const char* select(unsigned model) {
   if (g_interpreter->AllocateTensors() != kTfLiteOk) {
     return "TFLM does not set up the network: too little memory, or an operator that it lacks";
   }
-  if (g_interpreter->input(0)->bytes != kInputSize) return "The input has another size";
+  size_t size = 0;
+  for (size_t i = 0; i < g_interpreter->inputs_size(); ++i) size += g_interpreter->input(i)->bytes;
+  if (size > kInputSize) return "The inputs have another size";
   return nullptr;
 }
 
 void load(const uint8_t* input) {
-  memcpy(g_interpreter->input(0)->data.raw, input, kInputSize);
+  for (size_t i = 0; i < g_interpreter->inputs_size(); ++i) {
+    TfLiteTensor* tensor = g_interpreter->input(i);
+    memcpy(tensor->data.raw, input, tensor->bytes);
+    input += tensor->bytes;
+  }
 }
 
 bool invoke() { return g_interpreter->Invoke() == kTfLiteOk; }

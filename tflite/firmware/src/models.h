@@ -12,6 +12,7 @@ struct Model {
 extern const Model kModels[];
 extern const unsigned kModelCount;
 
-// The input of the next inference, as `db` fills it: the bytes of the input tensor.
+// The input of the next inference, as `db` fills it: the bytes of the input tensors, one after the
+// other; as many as the network with the largest inputs takes.
 extern uint8_t g_input[];
 extern const size_t kInputSize;

@@ -9,10 +9,10 @@ namespace network {
 // Sets up one of `kModels`; nullptr, or what went wrong.
 const char* select(unsigned model);
 
-// Copies `kInputSize` bytes into the input tensor.
+// Copies the bytes of the input tensors, one after the other, at most `kInputSize`.
 void load(const uint8_t* input);
 
-// Runs the network once; whether it could. The input tensor is used up.
+// Runs the network once; whether it could. The input tensors are used up.
 bool invoke();
 
 // Of the last run: the scores' bytes as they lie in the output tensor, each score in thousandths,
