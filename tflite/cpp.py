@@ -69,7 +69,7 @@ def values(card: CompiledModel, model: fb.ModelT, name: str) -> dict[str, str]:
         "shape": " x ".join(map(str, card.input.shape)),
         "input_size": str(prod(card.input.shape)),
         "divisor": real(card.input.divisor),
-        "scale": real(card.input.scale),
+        "scale": real(schema.quantization(main.tensors[main.inputs[0]])[0]),
         "zero_point": str(card.input.zero_point),
         "scores_output": str(order.index(outputs[splice.SCORES])),
         "exit_output": str(order.index(outputs[splice.EXIT])),

@@ -51,9 +51,9 @@ class SegmentedNetwork:
         tensor = first.model.subgraphs[0].tensors[first.model.subgraphs[0].outputs[0]]
         self._scores = schema.dtype(tensor), schema.shape(tensor)[-1]
 
-    def run(self, x: NDArray) -> dict[str, NDArray]:
+    def run(self, x: NDArray, *others: NDArray) -> dict[str, NDArray]:
         """See `runtimes.Runtime.run`; gives `scores` and `exit`, as a spliced file does."""
-        left = [self._leave(sample) for sample in check_input(self.model, x)]
+        left = [self._leave(sample) for sample in check_input(self.model, x, *others)]
         kind, classes = self._scores
         return {
             spliced.SCORES: np.array([scores for scores, _ in left], kind).reshape(-1, classes),
