@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from networks import int8_inputs, multi_exit
 
+from eexit_tf.cli import cli
 from eexit_tf.errors import UserError
 from eexit_tf.tflite import costs, schema, splice
 from eexit_tf.tflite.describe import describe
@@ -204,3 +206,14 @@ def test_damaged_folders_are_refused(
     change(copy)
     with pytest.raises(UserError, match=said):
         SegmentedNetwork(copy / MANIFEST)
+
+
+def test_the_command_writes_segments(tmp_path: Path) -> None:
+    (tmp_path / "multi.tflite").write_bytes(multi_exit(12, 3, True))
+    arguments = [str(tmp_path / "multi.tflite"), "--output", str(tmp_path / "m.tflite")]
+    arguments = ["compile", *arguments, "--thresholds", "0.6,0.7", "--layout", "segments"]
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 0, done.output
+    assert f"{tmp_path / 'm.segments'}: exits" in done.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.segments", "multi.tflite"]
+    assert EarlyExitInterpreter(tmp_path / "m.segments").thresholds == (26, 52, -128)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ai_edge_litert import schema_py_generated as fb
 
+from eexit_tf.errors import UserError
 from eexit_tf.stderr import captured_stderr
 from eexit_tf.tflite import schema
 
@@ -41,13 +42,22 @@ class Arena:
 
 
 def measure(model: fb.ModelT) -> Arena:
-    """Measure the arena of a checked model that TFLM takes."""
+    """Measure the arena of a checked model.
+
+    Raises:
+        UserError: TFLM does not take it, for the reason that it gives.
+    """
     from tflite_micro import runtime
 
-    content = schema.write(model)
+    content, refusal = schema.write(model), None
     with captured_stderr() as log:
-        network = runtime.Interpreter.from_bytes(content, arena_size=roomy_bytes(model))
-        network.print_allocations()
+        try:
+            network = runtime.Interpreter.from_bytes(content, arena_size=roomy_bytes(model))
+            network.print_allocations()
+        except RuntimeError as error:
+            refusal = error
+    if refusal is not None:
+        raise UserError(f"TFLM refuses the file: {' '.join(log.text.split())}") from refusal
     parts = [
         re.search(rf"Arena allocation {part} (\d+) bytes", log.text) for part in ("head", "tail")
     ]

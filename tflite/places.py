@@ -60,6 +60,11 @@ def sizes(tensor: fb.TensorT) -> tuple[int, ...]:
     return tuple(int(size) for size in tensor.shape)
 
 
+def quantised(tensor: fb.TensorT) -> tuple[float, int]:
+    """Scale and zero point of an int8 tensor."""
+    return float(tensor.quantization.scale[0]), int(tensor.quantization.zeroPoint[0])
+
+
 def same_type(*tensors: fb.TensorT | None, types: Iterable[int] = (INT8, FLOAT)) -> Iterator[str]:
     kinds = {tensor.type for tensor in tensors if tensor is not None}
     if len(kinds) > 1 or not kinds <= set(types):

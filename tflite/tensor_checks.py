@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 from ai_edge_litert import schema_py_generated as fb
 
-from eexit_tf.tflite.places import BOOL, FLOAT, INT8, INT32, Place, same_type, sizes
+from eexit_tf.tflite.places import BOOL, FLOAT, INT8, INT32, Place, quantised, same_type, sizes
 
 
 def requantise(place: Place) -> Iterator[str]:
@@ -159,6 +159,10 @@ def concatenate(place: Place) -> Iterator[str]:
         yield "an input is missing"
         return
     yield from same_type(*place.inputs, y)
+    if place.options.fusedActivationFunction != fb.ActivationFunctionType.NONE:
+        yield "an activation of its own, which TFLM does not take"
+    if y.type == INT8 and any(quantised(tensor) != quantised(y) for tensor in place.inputs):
+        yield "inputs and output differ in quantisation, which TFLM does not take"
     rank, axis = len(sizes(y)), place.options.axis
     if not 0 < rank <= 4 or not -rank <= axis < rank:
         yield f"there is no dimension {axis}"

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from eexit_tf.cli.console import out
+from eexit_tf.cli.layouts import layout_option, save
 from eexit_tf.cli.options import (
     output_option,
     quiet_option,
@@ -28,6 +29,7 @@ from eexit_tf.confidences import CONFIDENCES, Confidence
     help="The largest score, or the largest less the second largest.",
 )
 @runtime_thresholds_option
+@layout_option
 @seed_option
 @quiet_option
 def compile(
@@ -37,6 +39,7 @@ def compile(
     signature: str | None,
     confidence: Confidence,
     runtime_thresholds: bool,
+    layout: str,
     seed: int,
     quiet: bool,
 ) -> None:
@@ -56,9 +59,9 @@ def compile(
         confidence=confidence,
         runtime_thresholds=runtime_thresholds,
     )
-    model.save(output)
+    written = save(model, output, layout)
     exits = ", ".join(f"{exit_.at} ({exit_.macs:,} MACs)" for exit_ in model.exits)
     out.print(
-        f"{output}: exits {exits}; {model.flash_bytes:,} bytes of flash, "
+        f"{written}: exits {exits}; {model.flash_bytes:,} bytes of flash, "
         f"{model.arena_bytes:,} bytes of arena"
     )

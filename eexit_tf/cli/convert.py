@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from eexit_tf.cli.console import out, progress
+from eexit_tf.cli.layouts import layout_option, save
 from eexit_tf.cli.options import (
     bounds_options,
     dataset_option,
@@ -34,6 +35,7 @@ from eexit_tf.vocabulary import Bounds
 )
 @runtime_thresholds_option
 @dataset_option(required=False)
+@layout_option
 @seed_option
 @quiet_option
 def convert(
@@ -44,6 +46,7 @@ def convert(
     method: str,
     runtime_thresholds: bool,
     dataset: str | None,
+    layout: str,
     seed: int,
     quiet: bool,
 ) -> None:
@@ -77,9 +80,9 @@ def convert(
             seed=seed,
             reporter=reporter,
         )
-    model.save(output)
+    written = save(model, output, layout)
     out.print(
-        f"{output}: {model.val_accuracy:.2%} at {model.mean_macs:,.0f} mean MACs on validation "
+        f"{written}: {model.val_accuracy:.2%} at {model.mean_macs:,.0f} mean MACs on validation "
         f"data, {len(model.exits)} exits, {model.flash_bytes:,} bytes of flash, "
         f"{model.arena_bytes:,} bytes of arena"
     )
