@@ -6,25 +6,63 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+import numpy as np
+from networks import multi_exit
+
+from eexit_tf.tflite import costs, schema, splice
+from eexit_tf.tflite.interpreter import EarlyExitInterpreter
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
-@pytest.mark.parametrize("script", sorted(path.name for path in EXAMPLES.glob("*.py")))
-def test_example(script: str, tmp_path: Path) -> None:
+def run(script: str, *arguments: str, cwd: Path) -> str:
+    """What the example prints."""
     done = subprocess.run(
-        [sys.executable, str(EXAMPLES / script), "model.tflite"],
-        cwd=tmp_path,
+        [sys.executable, str(EXAMPLES / script), *arguments],
+        cwd=cwd,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    litert, tflm = (line for line in done.stdout.splitlines() if " samples in " in line)
+    return done.stdout
+
+
+def test_every_example_is_run_here() -> None:
+    tests = Path(__file__).read_text()
+    assert all(f'run("{path.name}"' in tests for path in EXAMPLES.glob("*.py"))
+
+
+def test_digits(tmp_path: Path) -> None:
+    said = run("digits.py", "model.tflite", cwd=tmp_path)
+    litert, tflm = (line for line in said.splitlines() if " samples in " in line)
     assert litert.replace("litert", "tflm") == tflm
     card = json.loads((tmp_path / "model.json").read_text())
     assert card["flash_bytes"] == (tmp_path / "model.tflite").stat().st_size
     accuracy = re.match(r"([\d.]+)%", litert)
     assert accuracy is not None
     assert float(accuracy[1]) > 90
+
+
+def test_raspberry_pi(tmp_path: Path) -> None:
+    """It runs the optimised kernels, which may differ by a step of int8 before a softmax."""
+    multi = multi_exit(12, 5, True)
+    order = costs.order_by_cost(schema.read(multi))
+    content = splice.splice(multi, [order[0], order[2], order[4]], [40, 90, 0])
+    (tmp_path / "model.tflite").write_bytes(content)
+    x = np.random.default_rng(0).normal(size=(100, 8, 8, 2)).astype(np.float32)
+    np.save(tmp_path / "images.npy", x)
+    said = run("raspberry_pi.py", "model.tflite", "images.npy", cwd=tmp_path)
+    found = np.array([line.split() for line in said.splitlines()], float)
+    expected = EarlyExitInterpreter(content).predict(x)
+    assert len(set(expected.exits)) > 1
+    assert np.mean(found[:, 0] == expected.classes) >= 0.97
+    same = found[:, 2] == expected.exits
+    assert np.mean(same) >= 0.97
+    assert np.abs(found[:, 1] - expected.confidences)[same].max() < 0.1
+
+
+def test_raspberry_pi_imports_nothing_of_ours() -> None:
+    assert not re.search(
+        r"^(import|from) eexit_tf", (EXAMPLES / "raspberry_pi.py").read_text(), re.M
+    )
