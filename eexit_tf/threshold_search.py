@@ -13,11 +13,13 @@ all of it exact:
   some later exit than here. So, going up, only the thresholds at which (right later) - (right
   here), summed over the samples below the threshold, reaches a new maximum need to be looked at.
 * **Bound.** A sample that stays costs at least the next exit, and gives a right answer at the
-  first later exit that is right at the earliest. What so many right answers cost at least follows
-  from adding up the cheapest ones.
+  first later exit that is right at the earliest. Filling the budget with the cheapest of these
+  bounds the right answers, and adding up the cheapest ones bounds what so many cost.
+* **Ending.** All thresholds of the last two exits that ask are scored at once.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +30,30 @@ from eexit_tf.vocabulary import LEVELS
 
 Ints = NDArray[np.int64]
 _SWEEPS = 4
+EFFORT = 1e9
+"""Numbers that a search may look at, about 1e8 a second."""
+
+
+@dataclass(frozen=True)
+class BestThresholds:
+    """What was found.
+
+    Attributes:
+        levels: 0 to 255, 0 at the last exit.
+        gap: no thresholds within the budget are more accurate by more than this (from 0 to 1).
+            Proven; 0, exact, unless the effort did not suffice.
+    """
+
+    levels: tuple[int, ...]
+    gap: float
 
 
 def best_thresholds(
-    outputs: ExitOutputs, leave_macs: tuple[int, ...], max_mean_macs: float
-) -> tuple[int, ...] | None:
+    outputs: ExitOutputs,
+    leave_macs: tuple[int, ...],
+    max_mean_macs: float,
+    effort: float = EFFORT,
+) -> BestThresholds | None:
     """The thresholds with the most right answers at no more mean MACs; the cheapest of equals.
 
     Of the levels that do the same on these samples, the one halfway is taken (rounded up).
@@ -41,13 +62,18 @@ def best_thresholds(
         outputs: of all the exits, in the order in which they are asked.
         leave_macs: what a sample costs that leaves at each, not falling.
         max_mean_macs: the budget.
+        effort: numbers that may be looked at. Without more than five exits and thousands of
+            samples, the default is hardly ever needed; a search that needs more stops there.
 
     Returns:
-        levels 0 to 255, 0 at the last exit; nothing if all thresholds cost too much.
+        nothing if all thresholds cost too much.
     """
-    search = _Search(outputs, leave_macs, max_mean_macs)
+    search = _Search(outputs, leave_macs, max_mean_macs, effort)
     search.run()
-    return None if search.best is None else _halfway(outputs, search.best)
+    if search.best is None:
+        return None
+    missed = max(search.missed - search.correct, 0)
+    return BestThresholds(_halfway(outputs, search.best), missed / search.samples)
 
 
 def score_thresholds(
@@ -78,10 +104,16 @@ class _Search:
     Attributes:
         best: thresholds of the exits but the last.
         correct, total: right answers and MACs of the best.
+        effort: what is left of it.
+        missed: the most right answers that may come of what was left out for want of effort.
     """
 
     def __init__(
-        self, outputs: ExitOutputs, leave_macs: tuple[int, ...], max_mean_macs: float
+        self,
+        outputs: ExitOutputs,
+        leave_macs: tuple[int, ...],
+        max_mean_macs: float,
+        effort: float,
     ) -> None:
         self.levels = outputs.levels.astype(np.int64)
         self.right = outputs.right
@@ -93,6 +125,7 @@ class _Search:
             self.budget -= 1
         self.best: tuple[int, ...] | None = None
         self.correct, self.total = -1, 0
+        self.effort, self.missed = effort, 0
         # The first exit from each one on that is right on a sample; `exits` if none is.
         first = np.full(self.samples, self.exits)
         self.first_right = [first]
@@ -175,28 +208,105 @@ class _Search:
         least = totals + stays * self.leave[k + 1]
         firsts = [_below(here, first == j)[useful] for j in range(k + 1, self.exits)]
         corrects, totals, least = corrects[useful], totals[useful], least[useful]
-        possible = corrects + sum(firsts)
-        for i in np.lexsort((least, -possible)):
-            if self._hopeless(k, int(corrects[i]), int(least[i]), [int(f[i]) for f in firsts]):
+        options = [
+            _Option(int(least[i]) - self.budget, int(corrects[i]), tuple(int(f[i]) for f in firsts))
+            for i in range(len(useful))
+        ]
+        self.effort -= 10 * len(there)
+        if self.effort < 0:
+            most = max(self._most(k, option) for option in options)
+            self.missed = max(self.missed, most)
+            return
+        if k == self.exits - 3:
+            kept = [i for i, option in enumerate(options) if not self._hopeless(k, option)]
+            if kept:
+                self._end(there, chosen, useful[kept], corrects[kept], totals[kept])
+            return
+        for i in sorted(range(len(options)), key=lambda i: -self._most(k, options[i])):
+            if self._hopeless(k, options[i]):
                 continue
             level = int(useful[i])
             staying = there[here < level]
             self._branch(k + 1, staying, (*chosen, level), int(corrects[i]), int(totals[i]))
 
-    def _hopeless(self, k: int, correct: int, least: int, firsts: list[int]) -> bool:
-        """Whether nothing that follows can be better than the best."""
+    def _end(
+        self,
+        there: NDArray[np.intp],
+        chosen: tuple[int, ...],
+        useful: NDArray[np.intp],
+        corrects: Ints,
+        totals: Ints,
+    ) -> None:
+        """All thresholds of the last two exits that ask, at once.
 
-        def price(wanted: int) -> float:
-            missing, cost = wanted - correct, least
-            for j, count in enumerate(firsts, start=k + 1):
-                taken = max(min(missing, count), 0)
-                cost += taken * (self.leave[j] - self.leave[k + 1])
-                missing -= taken
-            return cost if missing <= 0 else np.inf
+        Args:
+            useful: thresholds of the first of the two; corrects and totals are of what has left
+                with each of them.
+        """
+        k = self.exits - 2
+        # Samples that stay at the first of the two have a class below that of its threshold.
+        self.effort -= 10 * len(there) + 8 * LEVELS * len(useful)
+        classes = np.searchsorted(useful, self.levels[k - 1, there], side="right")
+        cells = classes * LEVELS + self.levels[k, there]
 
-        if self.best is None:
-            return price(0) > self.budget
-        return price(self.correct) >= self.total and price(self.correct + 1) > self.budget
+        def table(weights: NDArray) -> Ints:
+            """(thresholds of the first, of the second): the sum over those that stay at both."""
+            sums = np.bincount(cells, weights, (len(useful) + 1) * LEVELS).reshape(-1, LEVELS)
+            below = np.cumsum(sums, axis=0)[:-1]
+            stay = np.cumsum(below, axis=1)
+            return np.pad(stay, [(0, 0), (1, 0)]).astype(np.int64)
+
+        right, last = self.right[k, there].astype(np.int64), self.right[-1, there]
+        correct = corrects[:, None] + table(right)[:, -1:] + table(last - right)[:, :-1]
+        stay = table(np.ones(len(there)))
+        total = totals[:, None] + stay[:, -1:] * self.leave[k]
+        total = total + stay[:, :-1] * (self.leave[-1] - self.leave[k])
+        fits = np.flatnonzero(total.ravel() <= self.budget)
+        if len(fits):
+            correct, total = correct.ravel()[fits], total.ravel()[fits]
+            best = np.flatnonzero(correct == correct.max())
+            i = best[total[best].argmin()]
+            a, b = divmod(int(fits[i]), LEVELS)
+            self._offer((*chosen, int(useful[a]), b), int(correct[i]), int(total[i]))
+
+    def _most(self, k: int, option: "_Option") -> int:
+        """The most right answers that may come of an option within the budget; -1 if none can."""
+        money, correct = -option.over, option.correct
+        if money < 0:
+            return -1
+        for j, count in enumerate(option.firsts, start=k + 1):
+            rise = self.leave[j] - self.leave[k + 1]
+            taken = min(count, money // rise) if rise else count
+            money -= taken * rise
+            correct += taken
+        return correct
+
+    def _hopeless(self, k: int, option: "_Option") -> bool:
+        """Whether nothing that comes of an option can be better than the best."""
+        most = self._most(k, option)
+        if most != self.correct:
+            return most < self.correct
+        missing, total = most - option.correct, option.over + self.budget
+        for j, count in enumerate(option.firsts, start=k + 1):
+            taken = min(missing, count)
+            total += taken * (self.leave[j] - self.leave[k + 1])
+            missing -= taken
+        return total >= self.total
+
+
+@dataclass(frozen=True)
+class _Option:
+    """A threshold that could be chosen, with those before it.
+
+    Attributes:
+        over: by how much the MACs exceed the budget if all that stay leave at the next exit.
+        correct: right answers of those that have left.
+        firsts: of those that stay, how many are first answered right at each later exit.
+    """
+
+    over: int
+    correct: int
+    firsts: tuple[int, ...]
 
 
 def _below(levels: Ints, weights: NDArray) -> Ints:

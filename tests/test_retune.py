@@ -55,8 +55,10 @@ def test_the_search_finds_the_best_of_all_ways(exits: int) -> None:
         assert best_thresholds(outputs, leave_macs, cheapest - 0.01) is None
         for part in (0, 0.2, 0.5, 1):
             budget = cheapest + part * (dearest - cheapest)
-            levels = best_thresholds(outputs, leave_macs, budget)
-            assert levels is not None
+            found = best_thresholds(outputs, leave_macs, budget)
+            assert found is not None
+            assert found.gap == 0
+            levels = found.levels
             assert len(levels) == exits
             assert levels[-1] == 0
             score = score_thresholds(outputs, levels, leave_macs, 0)
@@ -64,6 +66,11 @@ def test_the_search_finds_the_best_of_all_ways(exits: int) -> None:
             assert score.mean_macs <= budget
             expected = max(fitting, key=lambda way: (way[0], -way[1]))
             assert (score.correct, score.total_macs) == expected
+            hasty = best_thresholds(outputs, leave_macs, budget, effort=0)
+            assert hasty is not None
+            less = score_thresholds(outputs, hasty.levels, leave_macs, 0)
+            assert less.mean_macs <= budget
+            assert 0 <= score.correct - less.correct <= round(60 * hasty.gap)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
 from eexit_tf.files import write_bytes
 from eexit_tf.policies import PolicyScore
+from eexit_tf.reporter import SILENT, Reporter
 from eexit_tf.tflite import schema, spliced
 from eexit_tf.tflite.cards import card_of, card_path, read_card
 from eexit_tf.tflite.describe import describe
@@ -27,13 +28,14 @@ def retune(
     calibrate_on: Samples | None = None,
     bounds: Bounds | None = None,
     output: str | Path | None = None,
+    reporter: Reporter = SILENT,
 ) -> CompiledModel:
     """Change the thresholds of a self-exiting file; nothing else in it changes.
 
     They are given, or searched on samples: of all thresholds for the file's exits the ones with
-    the most right answers within the bounds, and the cheapest of several such. This is exact; but
-    all exits stay, in their order, so that the result can be worse than that of `compile`, which
-    may leave exits out.
+    the most right answers within the bounds, and the cheapest of several such (exactly, see
+    `threshold_search`). All exits stay, in their order, so that the result can be worse than that
+    of `compile`, which may leave exits out.
 
     If there is a card beside the file, one is written beside the output, with what is known now:
     after a search what the new thresholds do on the samples, otherwise shares, mean MACs and
@@ -45,6 +47,7 @@ def retune(
         calibrate_on: validation samples, instead of thresholds.
         bounds: for the search; `max_mean_macs` is needed, `min_accuracy` possible.
         output: where the new file goes; the same file if not given.
+        reporter: told if the search had to stop early, and what it may have missed.
 
     Raises:
         UserError: both ways or none, not such a file, another file's card, thresholds that do not
@@ -68,7 +71,7 @@ def retune(
         levels = [int8_threshold(value) for value in thresholds]
         content = spliced.retune(content, [*levels, spliced.LOWEST])
     elif calibrate_on is not None:
-        content, score = _search(content, Samples(*calibrate_on), bounds or Bounds())
+        content, score = _search(content, Samples(*calibrate_on), bounds or Bounds(), reporter)
     quantization: Method | None = None
     if card is not None and card.get("quantization") in get_args(Method):
         quantization = card["quantization"]
@@ -81,7 +84,9 @@ def retune(
     return made
 
 
-def _search(content: bytes, samples: Samples, bounds: Bounds) -> tuple[bytes, PolicyScore]:
+def _search(
+    content: bytes, samples: Samples, bounds: Bounds, reporter: Reporter
+) -> tuple[bytes, PolicyScore]:
     """The file with the best thresholds within the bounds, and what they do on the samples."""
     if bounds.max_mean_macs is None:
         raise UserError("a search for thresholds needs a bound on the mean MACs")
@@ -89,16 +94,20 @@ def _search(content: bytes, samples: Samples, bounds: Bounds) -> tuple[bytes, Po
     static = unsplice(content)
     stages = cut(schema.read(static), known.exits, known.confidence)
     outputs = exit_outputs(static, known.exits, samples, known.confidence)
-    levels = best_thresholds(outputs, stages.leave_macs, bounds.max_mean_macs)
-    if levels is None:
+    found = best_thresholds(outputs, stages.leave_macs, bounds.max_mean_macs)
+    if found is None:
         raise UserError(
             f"no thresholds keep {bounds}: a sample that leaves at the first exit costs "
             f"{stages.leave_macs[0]:,} MACs"
         )
-    score = score_thresholds(outputs, levels, stages.leave_macs, stages.params)
+    if found.gap:
+        reporter.say(
+            f"the search was stopped; no thresholds are better by more than {found.gap:.2%}"
+        )
+    score = score_thresholds(outputs, found.levels, stages.leave_macs, stages.params)
     if not score.meets(bounds):
         raise UserError(
             f"no thresholds keep {bounds}: the best within that cost reach {score.accuracy:.2%} at "
             f"{score.mean_macs:,.0f} mean MACs"
         )
-    return spliced.retune(content, [level - LEVELS // 2 for level in levels]), score
+    return spliced.retune(content, [level - LEVELS // 2 for level in found.levels]), score

@@ -71,6 +71,7 @@ def retune(
             calibrate_on=validation,
             bounds=Bounds(max_mean_macs=max_mean_macs, min_accuracy=min_accuracy),
             output=output,
+            reporter=reporter,
         )
     said = ", ".join(f"{exit_.threshold:g}" for exit_ in made.exits[:-1])
     found = ""
