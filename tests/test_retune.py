@@ -21,7 +21,7 @@ from eexit_tf.tflite.compiler import compile_file
 from eexit_tf.tflite.evaluation import evaluate
 from eexit_tf.tflite.inputs import quantise
 from eexit_tf.tflite.runtimes import Tflm
-from eexit_tf.threshold_search import best_thresholds, score_thresholds
+from eexit_tf.thresholds import best_thresholds, score_thresholds
 
 
 def random_outputs(seed: int, exits: int, samples: int, distinct: int) -> ExitOutputs:

@@ -17,7 +17,7 @@ from eexit_tf.tflite.judging import exit_outputs
 from eexit_tf.tflite.model import CompiledModel, Method
 from eexit_tf.tflite.stages import cut
 from eexit_tf.tflite.unsplice import unsplice
-from eexit_tf.threshold_search import best_thresholds, score_thresholds
+from eexit_tf.thresholds import best_thresholds, score_thresholds
 from eexit_tf.vocabulary import LEVELS, Bounds
 
 
@@ -34,8 +34,8 @@ def retune(
 
     They are given, or searched on samples: of all thresholds for the file's exits the ones with
     the most right answers within the bounds, and the cheapest of several such (exactly, see
-    `threshold_search`). All exits stay, in their order, so that the result can be worse than that
-    of `compile`, which may leave exits out.
+    `eexit_tf.threshold_search`). All exits stay, in their order, so that the result can be worse
+    than that of `compile`, which may leave exits out.
 
     If there is a card beside the file, one is written beside the output, with what is known now:
     after a search what the new thresholds do on the samples, otherwise shares, mean MACs and
