@@ -99,8 +99,9 @@ def front_plot(found: SearchFront, directory: Path) -> Path:
         axes.annotate(
             f"knee: {knee.val_accuracy:.1%}, {len(knee.exits)} exits",
             (knee.mean_macs, knee.val_accuracy),
-            xytext=(12, -24),
+            xytext=(-18, 6),
             textcoords="offset points",
+            horizontalalignment="right",
             arrowprops={"arrowstyle": "->", "color": "gray"},
         )
         axes.legend(loc="lower right", frameon=False)
