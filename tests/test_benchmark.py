@@ -8,10 +8,11 @@ import threading
 import time
 import tty
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from subprocess import PIPE, CompletedProcess, Popen
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,8 +22,8 @@ from test_protocol import build_for_host, expected
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
 from eexit_tf.tflite import benchmark, evaluate, schema
-from eexit_tf.tflite.benchmarking import DeviceError, UnfinishedError, protocol
-from eexit_tf.tflite.benchmarking.devices import Network
+from eexit_tf.tflite.benchmarking import DeviceError, UnfinishedError, measure, protocol, qemu
+from eexit_tf.tflite.benchmarking.devices import Answer, Network
 from eexit_tf.tflite.inputs import quantise
 from eexit_tf.tflite.splice import splice
 from eexit_tf.tflite.unsplice import unsplice
@@ -208,6 +209,39 @@ def test_keeps_what_was_measured_when_a_board_fails(
     first = as_bytes(content, samples)[: said["samples"]]
     scores = b"".join(np.array(expected(x, 0), np.int8).tobytes() for x in first)
     assert said["scores_crc32"] == f"{zlib.crc32(scores):08x}"
+
+
+def test_keeps_what_was_measured_when_qemu_ends(
+    content: bytes, samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for tool in ("cmake", "arm-none-eabi-g++", qemu.QEMU):
+        if shutil.which(tool) is None:
+            pytest.skip(f"needs {tool}")
+    started = []
+
+    class Recorded(Popen):
+        def __init__(self, command: list[str], **options: Any) -> None:
+            super().__init__(command, **options)
+            if "-kernel" in command:  # not a compiler
+                started.append(self)
+
+    def ends(self: qemu.Qemu, sample: np.ndarray) -> Answer:
+        runs.append(sample)
+        if len(runs) == 5:
+            started[-1].terminate()
+        return run(self, sample)
+
+    def with_stand_in(name: str, networks: Sequence[Network], tflm: object) -> object:
+        return qemu.open_qemu(name, networks, None)
+
+    run, runs = qemu.Qemu.run, []
+    monkeypatch.setattr(qemu.subprocess, "Popen", Recorded)
+    monkeypatch.setattr(qemu.Qemu, "run", ends)
+    monkeypatch.setattr(measure, "open_qemu", with_stand_in)
+    path = tmp_path / "model.tflite"
+    path.write_bytes(content)
+    with pytest.raises(UnfinishedError, match=r"signal.*4 of 24"):
+        benchmark(path, samples, target="qemu:mps2-an386", tflm=object())
 
 
 @pytest.mark.parametrize("fault", ["silent", "slow", "noise", "unplugged"])

@@ -67,23 +67,26 @@ def benchmark(
     networks = [Network(content, _thresholds(content)), Network(static)]
     inputs = quantise(networks[0].model, samples.x)
     _check(target, tflm)
-    with _open(target, networks, tflm) as device:
-        reporter.say(f"{target}: {', '.join(device.environment.values())}")
-        found = Benchmark(
-            target=target,
-            unit=device.unit,
-            environment=device.environment,
-            samples=len(inputs),
-            exit_names=names,
-            early=Progress(len(content), samples.y),
-            static=Progress(len(static), samples.y),
-            reference=reference.predict(inputs).raw_scores,
-        )
-        try:
+    found = None
+    try:
+        with _open(target, networks, tflm) as device:
+            reporter.say(f"{target}: {', '.join(device.environment.values())}")
+            found = Benchmark(
+                target=target,
+                unit=device.unit,
+                environment=device.environment,
+                samples=len(inputs),
+                exit_names=names,
+                early=Progress(len(content), samples.y),
+                static=Progress(len(static), samples.y),
+                reference=reference.predict(inputs).raw_scores,
+            )
             _run(device, 0, inputs, found.early, len(names), f"{target}, leaving early", reporter)
             _run(device, 1, inputs, found.static, 1, f"{target}, last exit alone", reporter)
-        except DeviceError as error:
-            raise UnfinishedError(error, found) from error
+    except DeviceError as error:
+        if found is None:
+            raise
+        raise UnfinishedError(error, found) from error
     return found
 
 
