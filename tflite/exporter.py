@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import os
 import shutil
 import tempfile
@@ -15,6 +14,7 @@ from ai_edge_litert import schema_py_generated as fb
 from eexit_tf.errors import UserError
 from eexit_tf.files import write_bytes, write_json
 from eexit_tf.tflite import schema, splice
+from eexit_tf.tflite.cards import card_of
 from eexit_tf.tflite.cpp import identifier, thresholds_input
 from eexit_tf.tflite.describe import describe
 from eexit_tf.tflite.interpreter import read_file
@@ -77,29 +77,8 @@ def load(path: str | Path) -> CompiledModel:
         UserError: not such a file, or a card that belongs to another file or is damaged.
     """
     content = read_file(path)
-    beside = Path(path).with_suffix(".json")
-    card = _card(beside)
-    if card is None:
-        return describe(content)
-    if card["sha256"] != _digest(content):
-        raise UserError(
-            f"{beside} is the card of another file than {path}; compile again, or move the card "
-            f"away to export with a divisor of 1"
-        )
-    taken = card.get("input")
-    divisor = taken.get("divisor") if isinstance(taken, dict) else None
-    if not isinstance(divisor, int | float) or not (math.isfinite(divisor) and divisor > 0):
-        raise UserError(f"{beside} has no divisor above 0 of the input")
-    return describe(content, divisor=float(divisor))
-
-
-def _card(path: Path) -> dict[str, Any] | None:
-    """The card in a file; nothing if there is no such file or it is something else."""
-    try:
-        value = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
-        return None
-    return value if isinstance(value, dict) and "sha256" in value else None
+    card = card_of(Path(path), content)
+    return describe(content, divisor=1.0 if card is None else float(card["input"]["divisor"]))
 
 
 def _int8_network(content: bytes) -> fb.ModelT:

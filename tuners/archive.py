@@ -1,12 +1,12 @@
 """Fronts of finished trials, and the front over all of them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from eexit_tf.files import write_json
-from eexit_tf.pareto import hypervolume, pareto_front
+from eexit_tf.pareto import hypervolume, hypervolume_gain, pareto_front
 from eexit_tf.vocabulary import Front, OperatingPoint
 
 TRIAL_FRONT = "front.json"
@@ -55,13 +55,13 @@ class Archive:
 
     def hypervolume(self) -> float:
         """Of the front over all trials; see `pareto.hypervolume`."""
-        return self._volume(self.front())
+        return hypervolume(_pairs(self.front()), self.reference_macs)
 
     def gain(self, trial: str) -> float:
         """What the archive's hypervolume would lose without this trial."""
-        others = {name: front for name, front in self.fronts.items() if name != trial}
-        rest = Archive(others, self.reference_macs)
-        return self.hypervolume() - rest.hypervolume()
+        others = (p for name, front in self.fronts.items() if name != trial for p in front)
+        return hypervolume_gain(_pairs(self.fronts[trial]), _pairs(others), self.reference_macs)
 
-    def _volume(self, front: Front) -> float:
-        return hypervolume([(p.mean_macs, p.val_accuracy) for p in front], self.reference_macs)
+
+def _pairs(points: Iterable[OperatingPoint]) -> list[tuple[float, float]]:
+    return [(point.mean_macs, point.val_accuracy) for point in points]
