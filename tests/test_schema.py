@@ -10,7 +10,7 @@ from networks import int8_inputs, multi_exit
 from eexit_tf.errors import UserError
 from eexit_tf.tflite import costs, plan, schema, splice
 from eexit_tf.tflite.lineage import resolve
-from eexit_tf.tflite.rewrite import dense_as_convolution
+from eexit_tf.tflite.normalize import normalize
 from eexit_tf.tflite.runtimes import LiteRT, Tflm
 from eexit_tf.tflite.stages import cut
 
@@ -97,15 +97,15 @@ def test_exit_costs_agree_with_exact_stages(multi: bytes) -> None:
         assert exits.leave_macs(chosen) == stages.leave_macs
 
 
-def test_dense_as_convolution_is_what_tflm_computes(multi: bytes) -> None:
+def test_a_normalized_file_is_what_tflm_computes(multi: bytes) -> None:
     x = int8_inputs((8, 8, 3), 200)
     x = x[..., : schema.shape(schema.read(multi).subgraphs[0].tensors[0])[-1]]
-    rewritten = dense_as_convolution(multi)
+    rewritten = normalize(multi)
     expected = Tflm(multi).run(x)
     for found in (Tflm(rewritten).run(x), LiteRT(rewritten).run(x)):
         for name, scores in expected.items():
             np.testing.assert_array_equal(found[name], scores)
-    assert dense_as_convolution(rewritten) == rewritten
+    assert normalize(rewritten) == rewritten
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from eexit_tf.tflite import costs, schema, splice
 from eexit_tf.tflite.arena import measure
 from eexit_tf.tflite.normalize import normalize, producer
 from eexit_tf.tflite.plan import ALIGNMENT, METADATA, plan
-from eexit_tf.tflite.rewrite import dense_as_convolution
 from eexit_tf.tflite.runtimes import LiteRT, Tflm
 from eexit_tf.tflite.stages import cut
 
@@ -82,7 +81,7 @@ def static_outputs(runtime: type, static: bytes) -> dict[str, NDArray[np.int8]]:
 def test_every_subset_of_exits_equals_the_static_network(seed: int, share_head: bool) -> None:
     """Residual and depthwise blocks, skips across cuts, heads on earlier heads' features."""
     multi = multi_exit(seed, 5, share_head)
-    static = dense_as_convolution(multi)
+    static = normalize(multi)
     order = costs.order_by_cost(schema.read(multi))
     outputs = static_outputs(Tflm, static)
     crossing, reached = 0, 0
@@ -105,7 +104,7 @@ def test_every_subset_of_exits_equals_the_static_network(seed: int, share_head: 
 def test_all_exits_are_reached() -> None:
     """At least 300 inputs, every exit taken, through both runtimes."""
     multi = three_exits()
-    static = dense_as_convolution(multi)
+    static = normalize(multi)
     order = costs.order_by_cost(schema.read(multi))
     levels = thresholds_that_share(static_outputs(Tflm, static), order)
     content = splice.splice(multi, order, levels)
@@ -158,7 +157,7 @@ def test_extreme_thresholds() -> None:
     x = inputs_for(multi, 20)
     always = splice.splice(multi, order, [-128, -128, -128])
     assert set(Tflm(always).run(x)[splice.EXIT]) == {0}
-    static = dense_as_convolution(multi)
+    static = normalize(multi)
     check_equal(splice.splice(multi, order, [127, 127, 0]), static, order, [127, 127, 0])
 
 
@@ -171,7 +170,7 @@ def test_one_exit_has_no_branch() -> None:
         assert len(model.subgraphs) == 1
         assert not names & {"IF", "GREATER_EQUAL"}
         assert splice.thresholds(content) == [-128]
-        check_equal(content, dense_as_convolution(multi), [name], [-128])
+        check_equal(content, normalize(multi), [name], [-128])
 
 
 def test_left_out_exits_cost_nothing() -> None:
@@ -179,7 +178,7 @@ def test_left_out_exits_cost_nothing() -> None:
     order = costs.order_by_cost(schema.read(multi))
     model = schema.read(splice.splice(multi, order[:2], [0, 0]))
     operators = sum(len(graph.operators) for graph in model.subgraphs)
-    stages = cut(schema.read(dense_as_convolution(multi)), order[:2])
+    stages = cut(schema.read(normalize(multi)), order[:2])
     # Each head's reshape gives way to one at the end; the decision is three operators.
     assert operators == sum(len(stage.operators) for stage in stages.stages) - 2 + 1 + 3
 

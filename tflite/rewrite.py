@@ -17,19 +17,14 @@ from eexit_tf.tflite import schema
 _CONV_VERSION = 3
 
 
-def dense_as_convolution(content: bytes) -> bytes:
-    """The file with every int8 `FULLY_CONNECTED` of its main graph made a `CONV_2D`.
+def rewritten(model: fb.ModelT) -> fb.ModelT:
+    """The model with every int8 `FULLY_CONNECTED` of its main graph made a `CONV_2D`.
 
     Outputs in TFLM do not change by this; in LiteRT they become those of TFLM.
 
-    Raises:
-        UserError: the file is not sound.
+    Args:
+        model: what `schema.read` gave; it is not changed.
     """
-    return schema.write(rewritten(schema.read(content)))
-
-
-def rewritten(model: fb.ModelT) -> fb.ModelT:
-    """The same on a checked model; the model given is not changed."""
     model = copy.copy(model)
     model.operatorCodes = list(model.operatorCodes)
     model.buffers = list(model.buffers)
