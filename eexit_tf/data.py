@@ -18,6 +18,8 @@ from eexit_tf.sources import Raw
 SPLIT_SEED = 20240131
 HELD_OUT = 0.2
 """Part of the data that is cut off for validation, and for test where there is none."""
+MOST_HELD_OUT = 5000
+"""Samples that are cut off at most: of large data, more is worth more in training."""
 
 SMALLEST_SIDE = 8
 FEWEST_PER_CLASS = 5
@@ -248,7 +250,8 @@ def _cut(x: NDArray[Any], y: NDArray[np.int64]) -> tuple[Part, Part]:
     """Hold out a part of every class, at least one sample of each: what is kept, what is held."""
     rng = np.random.default_rng(SPLIT_SEED)
     held = np.zeros(len(y), bool)
+    part = min(HELD_OUT, MOST_HELD_OUT / len(y))
     for label in np.unique(y):
         members = rng.permutation(np.flatnonzero(y == label))
-        held[members[: max(1, round(HELD_OUT * len(members)))]] = True
+        held[members[: max(1, round(part * len(members)))]] = True
     return (x[~held], y[~held]), (x[held], y[held])

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from eexit_tf import sources
-from eexit_tf.data import HELD_OUT, Dataset, load, split
+from eexit_tf.data import HELD_OUT, MOST_HELD_OUT, Dataset, load, split
 from eexit_tf.errors import UserError
 from eexit_tf.sources import Raw
 
@@ -179,6 +179,13 @@ def test_parts_are_disjoint_exhaustive_and_stratified(seed: int, test: bool) -> 
         held = np.bincount(part.y, minlength=3)
         np.testing.assert_array_equal(held, np.maximum(1, np.rint(HELD_OUT * left)))
         left = left - held
+
+
+def test_of_large_data_no_more_is_held_out_than_needed() -> None:
+    y = np.repeat([0, 1], [40_000, 10_000])
+    data = split("large", raw(np.zeros((len(y), 8, 8, 1), np.uint8), y))
+    for part in (data.validation, data.test):
+        assert np.bincount(part.y).tolist() == [0.8 * MOST_HELD_OUT, 0.2 * MOST_HELD_OUT]
 
 
 def test_the_split_is_the_same_in_another_process() -> None:
