@@ -1,0 +1,160 @@
+"""NACHOS's trained confidence (arXiv 2401.13330): gates beside the exits, and their losses.
+
+A gate turns an exit's features into c_i, how sure the exit is of being right; the last exit's is
+1. Here the expected cost has a real gradient, and executed heads are charged.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eexit_tf.costs import ExitCosts
+from eexit_tf.data import Samples
+from eexit_tf.keras import keras, tf
+from eexit_tf.losses import cross_entropies
+
+Tensor = Any
+
+
+def add_gates(net: keras.Model) -> keras.Model:
+    """The network with a gate at each exit but the last, sharing its layers.
+
+    A gate is a dense sigmoid on what the exit's own dense layer takes.
+
+    Args:
+        net: from `attach_exits`, outputs in the order of execution.
+
+    Returns:
+        A model with one output (batch, exits, classes + 1): the exit's softmax, then c_i.
+    """
+    rows = []
+    for name, scores in zip(net.output_names, net.outputs, strict=True):
+        if name == net.output_names[-1]:
+            confidence = tf.ones_like(scores[:, :1])
+        else:
+            features = net.get_layer(name).input
+            confidence = keras.layers.Dense(1, "sigmoid", name=f"{name}_gate")(features)
+        rows.append(keras.layers.Concatenate(name=f"{name}_gated")([scores, confidence]))
+    stack = keras.layers.Lambda(lambda rows: tf.stack(rows, axis=1), name="stack")
+    return keras.Model(net.input, stack(rows), name=net.name)
+
+
+def leaving(confidence: Tensor) -> Tensor:
+    """The probability of leaving at each exit, c_i^r = c_i prod_{k<i} (1 - c_k); same shape."""
+    return confidence * tf.math.cumprod(1 - confidence, axis=-1, exclusive=True)
+
+
+def expected_macs(confidence: Tensor, leave_macs: Tensor) -> Tensor:
+    """The differentiable cost a sample, gamma~_1 of gamma~_i = c_i gamma_i + (1 - c_i) gamma~_i+1.
+
+    Args:
+        confidence: (batch, exits), the last one 1.
+        leave_macs: what leaving at each exit costs, (exits,).
+
+    Returns:
+        (batch,).
+    """
+    return tf.reduce_sum(leaving(confidence) * leave_macs, axis=-1)
+
+
+class AccuracyLoss(keras.losses.Loss):
+    """L_acc: the exits' cross-entropies, and each gate's binary one with "this exit is right"."""
+
+    def __init__(self) -> None:
+        super().__init__(name="accuracy")
+
+    def call(self, labels: Tensor, gated: Tensor) -> Tensor:
+        scores, confidence = gated[..., :-1], gated[:, :-1, -1]
+        labels = tf.cast(tf.reshape(labels, (-1, 1)), tf.int64)
+        right = tf.cast(tf.argmax(scores[:, :-1], axis=-1) == labels, tf.float32)
+        gates = tf.reduce_mean(keras.backend.binary_crossentropy(right, confidence), axis=-1)
+        return tf.reduce_mean(cross_entropies(labels, scores), axis=-1) + gates
+
+
+class CostLoss(keras.losses.Loss):
+    """L_cost = max(0, mean gamma~_1 - budget) / (static - budget), the same for every sample.
+
+    Args:
+        costs: of the network's exits.
+        max_mean_macs: the budget; below it the loss is 0.
+    """
+
+    def __init__(self, costs: ExitCosts, max_mean_macs: float) -> None:
+        super().__init__(name="cost")
+        everything = tuple(range(len(costs)))
+        self.leave_macs = np.asarray(costs.leave_macs(everything), np.float32)
+        self.budget = max_mean_macs
+        self.scale = max(costs.alone_macs(len(costs) - 1) - max_mean_macs, 1.0)
+
+    def call(self, labels: Tensor, gated: Tensor) -> Tensor:
+        macs = expected_macs(gated[..., -1], self.leave_macs)
+        excess = tf.nn.relu(tf.reduce_mean(macs) - self.budget) / self.scale
+        return tf.fill(tf.shape(macs), excess)
+
+
+class PeakLoss(keras.losses.Loss):
+    """L_peak: the mean squared error between the gates and the support matrix's row of the class.
+
+    Args:
+        support: (classes, exits), how often each exit is right on each class; see
+            `SupportMatrix`, which keeps it up to date.
+    """
+
+    def __init__(self, support: Tensor) -> None:
+        super().__init__(name="peak")
+        self.support = support
+
+    def call(self, labels: Tensor, gated: Tensor) -> Tensor:
+        wanted = tf.gather(self.support, tf.cast(tf.reshape(labels, (-1,)), tf.int32))
+        return tf.reduce_mean(tf.square(gated[:, :-1, -1] - wanted[:, :-1]), axis=-1)
+
+
+class NachosLoss(keras.losses.Loss):
+    """L = L_acc + cost_weight L_cost + peak_weight L_peak.
+
+    NACHOS trains ten epochs with both weights 0, five with the cost and five with both: give
+    variables and set them between epochs.
+    """
+
+    def __init__(
+        self, cost: CostLoss, peak: PeakLoss, cost_weight: Any = 1.0, peak_weight: Any = 1.0
+    ) -> None:
+        super().__init__(name="nachos")
+        self.accuracy, self.cost, self.peak = AccuracyLoss(), cost, peak
+        self.cost_weight, self.peak_weight = cost_weight, peak_weight
+
+    def call(self, labels: Tensor, gated: Tensor) -> Tensor:
+        return (
+            self.accuracy.call(labels, gated)
+            + self.cost_weight * self.cost.call(labels, gated)
+            + self.peak_weight * self.peak.call(labels, gated)
+        )
+
+
+class SupportMatrix(keras.callbacks.Callback):
+    """Recomputes, before every epoch, how often each exit is right on each class.
+
+    Args:
+        support: samples, about as many of each class; NACHOS takes a tenth of the training part.
+        classes, exits: the matrix's shape.
+
+    Attributes:
+        matrix: (classes, exits), a variable; 0 for a class without samples.
+    """
+
+    def __init__(self, support: Samples, classes: int, exits: int) -> None:
+        super().__init__()
+        self.support = support
+        self.matrix = tf.Variable(tf.zeros((classes, exits)), trainable=False)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        gated = self.model.predict(self.support.x, batch_size=256, verbose=0)
+        self.matrix.assign(support_matrix(gated[..., :-1], self.support.y))
+
+
+def support_matrix(scores: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Accuracy by class and exit, (classes, exits), of scores (samples, exits, classes)."""
+    right = (scores.argmax(axis=-1) == labels[:, None]).astype(np.float32)
+    of_class = np.eye(scores.shape[-1], dtype=np.float32)[labels]
+    return of_class.T @ right / np.maximum(of_class.sum(axis=0), 1)[:, None]

@@ -1,0 +1,164 @@
+"""Losses over all exits: what they give, and that their gradients are real."""
+
+import math
+
+import numpy as np
+import pytest
+
+from eexit_tf.backbones import residual
+from eexit_tf.data import Samples
+from eexit_tf.errors import UserError
+from eexit_tf.exits import attach_exits
+from eexit_tf.gates import (
+    AccuracyLoss,
+    CostLoss,
+    NachosLoss,
+    PeakLoss,
+    SupportMatrix,
+    add_gates,
+    expected_macs,
+    leaving,
+    support_matrix,
+)
+from eexit_tf.keras import keras, seed_everything, tf
+from eexit_tf.losses import CascadeCrossEntropy, Distillation, JointCrossEntropy, cost_weights
+from eexit_tf.network_costs import exit_costs
+from eexit_tf.vocabulary import Exit
+
+CLASSES = 4
+LABELS = np.array([0, 1, 3, 2, 1])
+EXITS = [Exit("stem"), Exit("block2")]
+COSTS = exit_costs(attach_exits(residual((8, 8, 1), widths=(4, 8)), EXITS, classes=CLASSES))
+
+
+def stacked(exits: int, seed: int = 0) -> np.ndarray:
+    logits = np.random.default_rng(seed).normal(size=(len(LABELS), exits, CLASSES))
+    return (np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)).astype(np.float32)
+
+
+def gated(exits: int = 2, seed: int = 0) -> np.ndarray:
+    confidence = np.random.default_rng(seed).uniform(0.1, 0.9, (len(LABELS), exits, 1))
+    confidence[:, -1] = 1
+    return np.concatenate([stacked(exits, seed), confidence], axis=-1).astype(np.float32)
+
+
+def test_joint_loss_is_the_weighted_mean_of_keras_cross_entropies() -> None:
+    given = stacked(3)
+    each = np.stack(
+        [keras.losses.sparse_categorical_crossentropy(LABELS, given[:, j]) for j in range(3)], 1
+    )
+    np.testing.assert_allclose(JointCrossEntropy().call(LABELS, given), each.mean(1), rtol=1e-5)
+    weighted = JointCrossEntropy([1, 0, 3]).call(LABELS[:, None], given)
+    np.testing.assert_allclose(weighted, each @ [0.25, 0, 0.75], rtol=1e-5)
+    hot = tf.one_hot(LABELS, CLASSES)
+    smooth = keras.losses.categorical_crossentropy(hot, given[:, 1], label_smoothing=0.1)
+    only = JointCrossEntropy([0, 1, 0], label_smoothing=0.1)
+    np.testing.assert_allclose(only.call(LABELS, given), smooth, rtol=1e-5)
+
+
+@pytest.mark.parametrize("weights", [[-1, 2], [0, 0], 3])
+def test_weights_that_make_no_sense_are_refused(weights: object) -> None:
+    with pytest.raises(UserError, match="exit weights"):
+        JointCrossEntropy(weights)  # type: ignore[arg-type]
+
+
+def test_cost_weights_rise_to_1() -> None:
+    weights = cost_weights(COSTS)
+    assert weights[-1] == 1
+    assert (np.diff(weights) > 0).all()
+
+
+def test_distillation_is_nothing_between_equals_and_teaches_only_earlier_exits() -> None:
+    same = np.repeat(stacked(1), 2, axis=1)
+    joint = JointCrossEntropy()
+    np.testing.assert_allclose(
+        Distillation().call(LABELS, same), joint.call(LABELS, same), atol=1e-5
+    )
+    given = tf.constant(stacked(3))
+    with tf.GradientTape() as tape:
+        tape.watch(given)
+        loss = Distillation().call(LABELS, given) - joint.call(LABELS, given)
+    gradient = tape.gradient(loss, given).numpy()
+    assert np.abs(gradient[:, :2]).min() > 0
+    assert not gradient[:, 2].any()
+
+
+def test_a_teacher_is_not_taught_by_the_labels() -> None:
+    given = stacked(3)
+    loss = Distillation(weight=0, teacher=True).call(LABELS, given)
+    np.testing.assert_allclose(loss, JointCrossEntropy().call(LABELS, given[:, :2]), rtol=1e-6)
+
+
+def test_cascade_weights_samples_by_who_answers_them() -> None:
+    sure, unsure = [0.97, 0.01, 0.01, 0.01], [0.4, 0.2, 0.2, 0.2]
+    given = np.array([[sure, unsure], [unsure, unsure]], np.float32)
+    loss = CascadeCrossEntropy(share=1.0).call(np.array([0, 0]), given).numpy()
+    assert loss[0] == pytest.approx(-0.5 * math.log(0.97) - 0.5 * 0.405 * math.log(0.4), rel=0.2)
+    assert loss[1] > 2 * loss[0]
+    plain = CascadeCrossEntropy(share=0.0).call(np.array([0, 0]), given)
+    np.testing.assert_allclose(plain, JointCrossEntropy().call(np.array([0, 0]), given), rtol=1e-6)
+
+
+def test_leaving_probabilities_sum_to_1_and_give_the_recursive_cost() -> None:
+    confidence = gated(4)[..., -1]
+    macs = np.array([10.0, 20.0, 40.0, 100.0], np.float32)
+    np.testing.assert_allclose(tf.reduce_sum(leaving(confidence), -1), 1.0, rtol=1e-6)
+    recursive = macs[3]
+    for i in (2, 1, 0):
+        recursive = confidence[:, i] * macs[i] + (1 - confidence[:, i]) * recursive
+    np.testing.assert_allclose(expected_macs(confidence, macs), recursive, rtol=1e-6)
+
+
+@pytest.mark.parametrize("term", ["accuracy", "cost", "peak"])
+def test_gradients_of_nachos_terms_are_those_of_finite_differences(term: str) -> None:
+    support = np.random.default_rng(1).uniform(size=(CLASSES, 2)).astype(np.float32)
+    loss = {
+        "accuracy": AccuracyLoss(),
+        "cost": CostLoss(COSTS, max_mean_macs=COSTS.alone_macs(0)),
+        "peak": PeakLoss(support),
+    }[term]
+    given = tf.constant(gated())
+    with tf.GradientTape() as tape:
+        tape.watch(given)
+        value = tf.reduce_mean(loss.call(LABELS, given))
+    gradient = tape.gradient(value, given).numpy()[:, 0, -1]
+    assert np.abs(gradient).min() > 0
+    step = 1e-2
+    for sample in range(len(LABELS)):
+        near = np.stack([gated(), gated()])
+        near[:, sample, 0, -1] += [step, -step]
+        up, down = (float(tf.reduce_mean(loss.call(LABELS, g))) for g in near)
+        assert (up - down) / (2 * step) == pytest.approx(gradient[sample], rel=0.02)
+
+
+def test_below_the_budget_cost_is_free() -> None:
+    cheap = gated()
+    cheap[:, 0, -1] = 1
+    assert not CostLoss(COSTS, COSTS.leave_macs((0, 1))[0]).call(LABELS, cheap).numpy().any()
+
+
+def test_support_matrix_is_the_accuracy_by_class_and_exit() -> None:
+    scores = np.zeros((3, 2, 2), np.float32)
+    scores[[0, 1, 2], 0, [0, 1, 1]] = 1  # the first exit says 0, 1, 1
+    scores[:, 1, 0] = 1  # the second always 0
+    np.testing.assert_array_equal(
+        support_matrix(scores, np.array([0, 0, 1])), [[0.5, 1.0], [1.0, 0.0]]
+    )
+
+
+def test_gates_learn_who_is_right() -> None:
+    seed_everything(0)
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 256)
+    easy = rng.random(256) < 0.5  # the hard half has labels that its inputs do not show
+    x = np.where(easy, 2 * y - 1, 0)[:, None, None, None] * np.ones((1, 8, 8, 1))
+    x = (x + 0.1 * rng.normal(size=x.shape)).astype(np.float32)
+    net = attach_exits(residual((8, 8, 1), widths=(4, 8)), EXITS, classes=2)
+    model, costs = add_gates(net), exit_costs(net)
+    support = SupportMatrix(Samples(x[:64], y[:64]), 2, 2)
+    loss = NachosLoss(CostLoss(costs, costs.alone_macs(0)), PeakLoss(support.matrix), 0.0, 0.0)
+    model.compile(keras.optimizers.legacy.Adam(0.01), loss)
+    model.fit(x, y, epochs=12, verbose=0, callbacks=[support])
+    confidence = model.predict(x, verbose=0)[:, 0, -1]
+    assert confidence[easy].mean() > confidence[~easy].mean() + 0.2
+    assert (support.matrix.numpy() > 0).all()
