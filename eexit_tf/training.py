@@ -2,13 +2,17 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from eexit_tf.augmentation import Augmentation
 from eexit_tf.data import Samples
+from eexit_tf.errors import UserError
 from eexit_tf.keras import keras, tf
+from eexit_tf.losses import JointCrossEntropy
 from eexit_tf.outputs import ExitOutputs
 from eexit_tf.reporter import Reporter
 
@@ -44,19 +48,33 @@ class WarmUpCosine(keras.optimizers.schedules.LearningRateSchedule):
         return {"peak": self.peak, "steps": self.steps}
 
 
-def joint_cross_entropy(labels: Any, stacked: Any) -> Any:
-    """Mean over the exits of their cross-entropies (BranchyNet, Teerapittayanon et al. 2016).
+def stack_outputs(net: keras.Model, teacher: keras.Model | None = None) -> keras.Model:
+    """The network with all its outputs in one, (batch, exits, classes), sharing its layers.
+
+    Behind it one Keras loss trains all exits: the same gradients as a loss an exit, but a network
+    with 18 exits starts to train in 3 seconds instead of 14.
 
     Args:
-        labels: whole numbers, (batch,) or (batch, 1).
-        stacked: all exits' softmax outputs, (batch, exits, classes).
+        net: one softmax output an exit, in the order of execution.
+        teacher: a trained network for the same inputs; its (last) output becomes the last row,
+            for `losses.Distillation(teacher=True)`. It is not trained.
 
-    Returns:
-        (batch,).
+    Raises:
+        UserError: the teacher takes other inputs or knows other classes.
     """
-    hot = tf.one_hot(tf.cast(tf.reshape(labels, (-1, 1)), tf.int32), stacked.shape[-1])
-    likelihood = tf.reduce_sum(stacked * hot, axis=-1)
-    return -tf.reduce_mean(tf.math.log(tf.maximum(likelihood, keras.backend.epsilon())), axis=-1)
+    rows = list(net.outputs)
+    if teacher is not None:
+        if teacher.input_shape != net.input_shape or teacher.outputs[-1].shape != rows[-1].shape:
+            raise UserError(
+                f"a teacher for {net.name} must take {net.input_shape} and give "
+                f"{tuple(rows[-1].shape)}, but {teacher.name} takes {teacher.input_shape} and "
+                f"gives {tuple(teacher.outputs[-1].shape)}"
+            )
+        teacher.trainable = False
+        said = teacher(net.input, training=False)
+        rows.append(said[-1] if isinstance(said, list) else said)
+    stacked = keras.layers.Lambda(lambda rows: tf.stack(rows, axis=1), name="stack")(rows)
+    return keras.Model(net.input, stacked, name=net.name)
 
 
 def fit(
@@ -65,22 +83,29 @@ def fit(
     *,
     validation: Samples | None = None,
     epochs: int,
+    loss: keras.losses.Loss | None = None,
+    teacher: keras.Model | None = None,
+    augmentation: Augmentation | None = None,
+    optimizer: keras.optimizers.Optimizer | None = None,
     learning_rate: float = LEARNING_RATE,
     batch_size: int | None = None,
+    backup: Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> keras.callbacks.History:
     """Train every exit of a network at once, in place.
-
-    The exits' outputs are stacked into one, behind which `joint_cross_entropy` is Keras's only
-    loss: the same gradients as a loss an exit, but a network with 18 exits starts to train in
-    3 seconds instead of 14.
 
     Args:
         net: one softmax output an exit.
         train, validation: inputs (samples, height, width, channels) and labels (samples,).
         epochs: passes over `train`.
-        learning_rate: the highest of the schedule.
+        loss: over all exits, see `losses`; equal cross-entropies if not given.
+        teacher: see `stack_outputs`.
+        augmentation: of the training samples.
+        optimizer: Keras's own, with its learning rate; Adam if not given.
+        learning_rate: the highest of Adam's schedule.
         batch_size: samples a step; from 32 to 128 by the size of the data if not given.
+        backup: a folder for the state of training after each epoch: with it, training that was
+            stopped goes on. It is removed at the end.
         callbacks: Keras's own.
 
     Returns:
@@ -90,22 +115,26 @@ def fit(
     batch_size = batch_size or min(
         max(len(train.x) // STEPS_AN_EPOCH, SMALLEST_BATCH), LARGEST_BATCH
     )
-    stacked = keras.layers.Lambda(lambda outputs: tf.stack(outputs, axis=1), name="stack")
-    trainer = keras.Model(net.input, stacked(net.outputs), name=net.name)
-    steps = epochs * math.ceil(len(train.x) / batch_size)
-    # The legacy Adam is one fused operator a variable, the new one ten: half the time to start.
-    optimizer = keras.optimizers.legacy.Adam(WarmUpCosine(learning_rate, steps))
-    trainer.compile(optimizer=optimizer, loss=joint_cross_entropy)
+    trainer = stack_outputs(net, teacher)
+    if optimizer is None:
+        steps = epochs * math.ceil(len(train.x) / batch_size)
+        # The legacy Adam is one fused operator a variable, the new one ten: half the time to
+        # start.
+        optimizer = keras.optimizers.legacy.Adam(WarmUpCosine(learning_rate, steps))
+    trainer.compile(optimizer=optimizer, loss=loss or JointCrossEntropy())
     data = tf.data.Dataset.from_tensor_slices(tuple(train)).shuffle(len(train.x))
+    if augmentation is not None:
+        data = data.map(augmentation, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     held = None
     if validation is not None:
         held = tf.data.Dataset.from_tensor_slices(tuple(validation)).batch(batch_size)
+    backups = [] if backup is None else [keras.callbacks.BackupAndRestore(backup)]
     return trainer.fit(
         data.batch(batch_size).prefetch(tf.data.AUTOTUNE),
         validation_data=held,
         epochs=epochs,
         verbose=0,
-        callbacks=list(callbacks),
+        callbacks=[*backups, *callbacks],
     )
 
 
