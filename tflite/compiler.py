@@ -13,6 +13,7 @@ from eexit_tf.tflite.costs import exit_costs, order_by_cost
 from eexit_tf.tflite.describe import describe
 from eexit_tf.tflite.interpreter import int8_threshold, read_file
 from eexit_tf.tflite.judging import exit_outputs
+from eexit_tf.tflite.metadata import add_metadata
 from eexit_tf.tflite.model import CompiledModel, MultiExit
 from eexit_tf.tflite.normalize import normalize
 from eexit_tf.tflite.signatures import select
@@ -79,7 +80,7 @@ def compile(
         runtime_thresholds=runtime_thresholds,
     )
     return describe(
-        content,
+        add_metadata(content, divisor),
         divisor=divisor,
         score=score,
         quantization=multi.quantization,
@@ -109,6 +110,7 @@ def compile_file(
     thresholds: Sequence[float],
     *,
     signature: str | None = None,
+    class_names: Sequence[str] | None = None,
     confidence: Confidence = "max",
     runtime_thresholds: bool = False,
 ) -> CompiledModel:
@@ -118,6 +120,7 @@ def compile_file(
         path: an int8 or float32 `.tflite` with one output an exit, softmax scores or logits.
         thresholds: confidence to leave at, 0 to 1, for each exit but the last.
         signature: whose graph and outputs to take; not needed if the file has only one.
+        class_names: in the order of the scores; numbers if not given.
         confidence: what decisions measure, `max` or `margin`.
         runtime_thresholds: make thresholds an input, with these as the default (see `splice`).
 
@@ -137,12 +140,12 @@ def compile_file(
             f"are needed, but {len(thresholds)} were given"
         )
     levels = [*map(int8_threshold, thresholds), -LEVELS // 2]
-    return describe(
-        splice(
-            schema.write(model),
-            names,
-            levels,
-            confidence=confidence,
-            runtime_thresholds=runtime_thresholds,
-        )
+    content = splice(
+        schema.write(model),
+        names,
+        levels,
+        labels=class_names,
+        confidence=confidence,
+        runtime_thresholds=runtime_thresholds,
     )
+    return describe(add_metadata(content))

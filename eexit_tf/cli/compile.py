@@ -22,6 +22,12 @@ from eexit_tf.confidences import CONFIDENCES, Confidence
 @thresholds_option()
 @click.option("--signature", metavar="NAME", help="Which one, if the file has several.")
 @click.option(
+    "--labels",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Names of the classes, one a line, to go into M.tflite.",
+)
+@click.option(
     "--confidence",
     type=click.Choice(CONFIDENCES),
     default="max",
@@ -37,6 +43,7 @@ def compile(
     output: Path,
     thresholds: list[float],
     signature: str | None,
+    labels: Path | None,
     confidence: Confidence,
     runtime_thresholds: bool,
     layout: str,
@@ -56,6 +63,7 @@ def compile(
         multi,
         thresholds,
         signature=signature,
+        class_names=None if labels is None else _lines(labels),
         confidence=confidence,
         runtime_thresholds=runtime_thresholds,
     )
@@ -65,3 +73,13 @@ def compile(
         f"{written}: exits {exits}; {model.flash_bytes:,} bytes of flash, "
         f"{model.arena_bytes:,} bytes of arena"
     )
+
+
+def _lines(path: Path) -> list[str]:
+    from eexit_tf.errors import UserError
+    from eexit_tf.tflite.interpreter import read_file
+
+    try:
+        return read_file(path).decode().splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not text in UTF-8") from error
