@@ -11,9 +11,11 @@ from click.testing import CliRunner
 from networks import int8_inputs, multi_exit
 
 from eexit_tf.cli import cli
+from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
 from eexit_tf.tflite import costs, schema, splice
 from eexit_tf.tflite.describe import describe
+from eexit_tf.tflite.evaluation import evaluate
 from eexit_tf.tflite.interpreter import EarlyExitInterpreter
 from eexit_tf.tflite.model import CompiledModel
 from eexit_tf.tflite.runtimes import LiteRT, Tflm
@@ -217,3 +219,38 @@ def test_the_command_writes_segments(tmp_path: Path) -> None:
     assert f"{tmp_path / 'm.segments'}: exits" in done.output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.segments", "multi.tflite"]
     assert EarlyExitInterpreter(tmp_path / "m.segments").thresholds == (26, 52, -128)
+
+
+@pytest.mark.parametrize("options", [{}, {"confidence": "margin"}, {"int8": False}])
+def test_segments_are_evaluated_like_the_one_file(options: dict, tmp_path: Path) -> None:
+    one = compiled(12, True, **options)
+    split(one).save(tmp_path / "m.segments")
+    x = int8_inputs(one.input.shape, 120)
+    samples = Samples(x if one.input.scale else x.astype(np.float32) / 32, np.arange(120) % 5)
+    found = evaluate(one, samples)
+    assert sum(exit_.share > 0 for exit_ in found.exits) > 1
+    for path in (tmp_path / "m.segments", tmp_path / "m.segments" / MANIFEST):
+        assert evaluate(path, samples) == found
+
+
+def test_the_command_evaluates_segments(folder: Path, model: CompiledModel, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(100, *model.input.shape)), np.arange(100) % 5
+    np.savez(tmp_path / "d.npz", x_train=x, y_train=y, x_test=x[:20], y_test=y[:20])
+    arguments = ["evaluate", str(folder), "--dataset", str(tmp_path / "d.npz")]
+    done = CliRunner().invoke(cli, [*arguments, "--json", str(tmp_path / "said.json")])
+    assert done.exit_code == 0, done.output
+    said = json.loads((tmp_path / "said.json").read_text())
+    assert said["static"]["macs"] == model.static_macs
+    assert [exit_["macs"] for exit_ in said["exits"]] == [exit_.macs for exit_ in model.exits]
+
+
+def test_without_costs_there_is_nothing_to_evaluate(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    card = json.loads((copy / MANIFEST).read_text())
+    del card["static_macs"]
+    (copy / MANIFEST).write_text(json.dumps(card))
+    samples = Samples(np.zeros((1, *card["input"]["shape"]), np.float32), np.zeros(1, int))
+    with pytest.raises(UserError, match="does not say what an exit costs"):
+        evaluate(copy, samples)

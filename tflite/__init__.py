@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from eexit_tf.tflite.interpreter import EarlyExitInterpreter
     from eexit_tf.tflite.model import CompiledModel, MultiExit
     from eexit_tf.tflite.quantization import quantize
+    from eexit_tf.tflite.retuning import retune
 
 __all__ = [
     "Benchmark",
@@ -23,6 +24,7 @@ __all__ = [
     "evaluate",
     "export",
     "quantize",
+    "retune",
 ]
 
 _HOMES = {
@@ -36,6 +38,7 @@ _HOMES = {
     "evaluate": "evaluation",
     "export": "exporter",
     "quantize": "quantization",
+    "retune": "retuning",
 }
 
 

@@ -1,6 +1,6 @@
 """Measuring a self-exiting file on labelled data, in LiteRT or TFLM."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,13 @@ import numpy as np
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
 from eexit_tf.reporter import SILENT, Reporter
-from eexit_tf.tflite import schema
+from eexit_tf.tflite import schema, spliced
 from eexit_tf.tflite.inputs import quantise
-from eexit_tf.tflite.interpreter import EarlyExitInterpreter, read_file
+from eexit_tf.tflite.interpreter import RUNTIMES, EarlyExitInterpreter, is_segments, read_file
 from eexit_tf.tflite.model import CompiledModel
+from eexit_tf.tflite.runtimes import Runtime
+from eexit_tf.tflite.segmented import SegmentedNetwork
+from eexit_tf.tflite.segments import Segments
 from eexit_tf.tflite.splice import splice
 from eexit_tf.tflite.stages import cut
 from eexit_tf.tflite.unsplice import unsplice
@@ -87,59 +90,97 @@ def evaluate(
     """Run a self-exiting network on labelled samples.
 
     Args:
-        model: what `compile` made, or the path of its file.
+        model: what `compile` made, or the path of its file, or of its segments (their folder or
+            manifest, which says what they cost).
         samples: inputs in the units that the network was trained on, and labels.
         runtime: `litert` (reference kernels) or `tflm`; both give the same results.
 
     Raises:
         UserError: not such a file, or samples that do not fit it.
     """
-    content = model.content if isinstance(model, CompiledModel) else read_file(model)
     samples = Samples(*samples)
-    interpreter = EarlyExitInterpreter(content, runtime)
-    last = len(interpreter.exits) - 1
-    static_content = unsplice(content)
-    parsed = schema.read(static_content)
-    leave_macs = cut(parsed, interpreter.exits, interpreter.confidence).leave_macs
-    classes = schema.shape(parsed.subgraphs[0].tensors[parsed.subgraphs[0].outputs[0]])[-1]
+    if isinstance(model, CompiledModel) or not is_segments(Path(model)):
+        network = _spliced(model, runtime)
+    else:
+        network = _segmented(model, runtime)
+    early, inputs = network.early, quantise(network.early.runtime.model, samples.x)
+    classes = early.predict(inputs[:0]).raw_scores.shape[1]
     if samples.y.max() >= classes:
         raise UserError(
             f"the data has labels up to {samples.y.max()}, the network only {classes} classes"
         )
 
-    inputs = quantise(parsed, samples.x)
     taken, answered = np.empty(len(inputs), np.int32), np.empty(len(inputs), np.int64)
     for part in _chunks(len(inputs), f"{runtime}, leaving early", reporter):
-        said = interpreter.predict(inputs[part])
+        said = early.predict(inputs[part])
         taken[part], answered[part] = said.exits, said.classes
     right = answered == samples.y
 
     # Samples that went all the way have already been to the last exit.
-    static_right = right.copy()
-    static = EarlyExitInterpreter(splice(static_content, interpreter.exits[last:], [-128]), runtime)
-    early = np.flatnonzero(taken < last)
-    for part in _chunks(len(early), f"{runtime}, last exit alone", reporter):
-        said = static.predict(inputs[early[part]])
-        static_right[early[part]] = said.classes == samples.y[early[part]]
+    static_right, last = right.copy(), len(early.exits) - 1
+    left = np.flatnonzero(taken < last)
+    for part in _chunks(len(left), f"{runtime}, last exit alone", reporter):
+        scores = network.last.run(inputs[left[part]])[spliced.SCORES]
+        static_right[left[part]] = scores.argmax(axis=1) == samples.y[left[part]]
 
     leaves = [int((taken == k).sum()) for k in range(last + 1)]
     return Evaluation(
         accuracy=float(right.mean()),
-        mean_macs=sum(n * macs for n, macs in zip(leaves, leave_macs, strict=True)) / len(inputs),
+        mean_macs=sum(n * macs for n, macs in zip(leaves, network.leave_macs, strict=True))
+        / len(inputs),
         samples=len(inputs),
         exits=tuple(
             ExitEvaluation(
                 share=leaves[k] / len(inputs),
                 accuracy=float(right[taken == k].mean()) if leaves[k] else None,
-                macs=leave_macs[k],
+                macs=network.leave_macs[k],
             )
             for k in range(last + 1)
         ),
         runtime=runtime,
-        static=StaticEvaluation(
-            float(static_right.mean()), cut(parsed, interpreter.exits[last:]).leave_macs[0]
-        ),
+        static=StaticEvaluation(float(static_right.mean()), network.static_macs),
     )
+
+
+@dataclass(frozen=True)
+class _Network:
+    """What is measured.
+
+    Attributes:
+        early: the network as it leaves early.
+        last: the same, always taking its last exit.
+        leave_macs, static_macs: what these cost, an exit and in all.
+    """
+
+    early: EarlyExitInterpreter
+    last: Runtime
+    leave_macs: Sequence[int]
+    static_macs: int
+
+
+def _spliced(model: CompiledModel | Path | str, runtime: str) -> _Network:
+    content = model.content if isinstance(model, CompiledModel) else read_file(model)
+    early = EarlyExitInterpreter(content, runtime)
+    static, last = unsplice(content), early.exits[-1:]
+    parsed = schema.read(static)
+    return _Network(
+        early,
+        RUNTIMES[runtime](splice(static, last, [spliced.LOWEST])),
+        cut(parsed, early.exits, early.confidence).leave_macs,
+        cut(parsed, last).leave_macs[0],
+    )
+
+
+def _segmented(path: Path | str, runtime: str) -> _Network:
+    early = EarlyExitInterpreter(path, runtime)
+    segments = Segments.load(path)
+    try:
+        leave_macs = [int(exit_["macs"]) for exit_ in segments.card["exits"]]
+        static_macs = int(segments.card["static_macs"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"the manifest of {path} does not say what an exit costs") from error
+    last = SegmentedNetwork(segments, RUNTIMES[runtime], early=False)
+    return _Network(early, last, leave_macs, static_macs)
 
 
 def _chunks(count: int, what: str, reporter: Reporter) -> Iterator[slice]:

@@ -86,7 +86,7 @@ class EarlyExitInterpreter:
         levels = None
         if thresholds is not None:
             levels = [*(int8_threshold(t) for t in thresholds), spliced.LOWEST]
-        if not isinstance(model, bytes) and _is_segments(Path(model)):
+        if not isinstance(model, bytes) and is_segments(Path(model)):
             from eexit_tf.tflite.segmented import SegmentedNetwork
 
             network = SegmentedNetwork(model, RUNTIMES[runtime], levels)
@@ -124,7 +124,8 @@ class EarlyExitInterpreter:
         )
 
 
-def _is_segments(path: Path) -> bool:
+def is_segments(path: Path) -> bool:
+    """Whether a path is that of a folder of segments or its manifest, not of one file."""
     return path.is_dir() or path.suffix == ".json"
 
 

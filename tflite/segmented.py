@@ -21,6 +21,7 @@ class SegmentedNetwork:
         runtime: what runs a stage, `LiteRT` or `Tflm`.
         thresholds: int8 (level - 128), one an exit, instead of the manifest's; the last is
             ignored.
+        early: leave early; otherwise every sample goes to the last exit.
 
     Attributes:
         exits: their names, in the order of execution.
@@ -36,6 +37,7 @@ class SegmentedNetwork:
         segments: Segments | Path | str,
         runtime: Callable[[bytes], LiteRT | Tflm] = LiteRT,
         thresholds: Sequence[int] | None = None,
+        early: bool = True,
     ) -> None:
         if not isinstance(segments, Segments):
             segments = Segments.load(segments)
@@ -45,6 +47,7 @@ class SegmentedNetwork:
         self.exits = tuple(stage.exit for stage in segments.stages)
         self.confidence = segments.card["confidence"]
         self.thresholds = (*map(int, thresholds[:-1]), -LEVELS // 2)
+        self._needed = [level + LEVELS // 2 if early else np.inf for level in self.thresholds]
         self._stages = [(stage, runtime(stage.content)) for stage in segments.stages]
         first = self._stages[0][1]
         self.name, self.model = first.name, first.model
@@ -67,6 +70,6 @@ class SegmentedNetwork:
             values |= network.invoke([values[name] for name in stage.inputs])
             scores = values[stage.scores]
             levels = scores + np.int16(LEVELS // 2) if scores.dtype == np.int8 else scores * LEVELS
-            if measured(levels, self.confidence) >= self.thresholds[k] + LEVELS // 2:
+            if measured(levels, self.confidence) >= self._needed[k]:
                 break
         return scores, k

@@ -39,7 +39,10 @@ def evaluate(
     seed: int,
     quiet: bool,
 ) -> None:
-    """Run M.tflite on labelled data, and its last exit alone beside it."""
+    """Run M.tflite on labelled data, and its last exit alone beside it.
+
+    A folder of segments, M.segments, or its manifest is measured in the same way.
+    """
     from eexit_tf.data import load
     from eexit_tf.files import write_json
     from eexit_tf.reports import evaluation_table
