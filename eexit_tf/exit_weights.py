@@ -1,0 +1,75 @@
+"""Callbacks that change the exits' weights in a `losses.JointCrossEntropy` while it trains."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from eexit_tf.data import Samples
+from eexit_tf.errors import UserError
+from eexit_tf.keras import keras, tf
+from eexit_tf.losses import JointCrossEntropy, cross_entropies
+
+Tensor = Any
+
+
+class ExitWeightSchedule(keras.callbacks.Callback):
+    """Sets the exits' weights at the start of every epoch.
+
+    Args:
+        loss: was given weights, which this changes.
+        weights: of the epoch, from 0: one weight an exit.
+    """
+
+    def __init__(self, loss: JointCrossEntropy, weights: Callable[[int], Sequence[float]]) -> None:
+        super().__init__()
+        self.variable, self.weights = _variable(loss), weights
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.variable.assign(self.weights(epoch))
+
+
+class GradientBalance(keras.callbacks.Callback):
+    """Keeps the exits' pulls on what they share equally strong.
+
+    Before every epoch each exit's weight is set to 1 / |gradient of its cross-entropy in the
+    first convolution|, with mean 1: the balance that GradNorm (Chen et al. 2018) learns, measured.
+
+    Args:
+        loss: was given weights, which this changes.
+        samples: to measure the gradients on; some hundreds do.
+    """
+
+    def __init__(self, loss: JointCrossEntropy, samples: Samples) -> None:
+        super().__init__()
+        self.variable, self.samples = _variable(loss), Samples(*samples)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        pulls = gradient_norms(self.model, self.samples)
+        weights = 1 / np.maximum(pulls, 1e-6 * pulls.max())
+        self.variable.assign(weights / weights.mean())
+
+
+def gradient_norms(stacked: keras.Model, samples: Samples) -> Any:
+    """How strongly each exit's cross-entropy pulls on the first trainable kernel.
+
+    Args:
+        stacked: from `training.stack_outputs`.
+        samples: what the cross-entropy is the mean over.
+
+    Returns:
+        Euclidean norms, (exits,).
+    """
+    shared = stacked.trainable_weights[0]
+    with tf.GradientTape(persistent=True) as tape:
+        losses = tf.reduce_mean(cross_entropies(samples.y, stacked(samples.x)), axis=0)
+        each = tf.unstack(losses)
+    return np.array([float(tf.norm(tape.gradient(loss, shared))) for loss in each])
+
+
+def _variable(loss: JointCrossEntropy) -> Any:
+    if loss.weights is None:
+        raise UserError(
+            "the loss has no weights to change; give it some: JointCrossEntropy([1, 1])"
+        )
+    return loss.weights
