@@ -1,5 +1,6 @@
 """What a network's exits said about some samples: all that choosing a policy needs."""
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eexit_tf.confidences import Confidence, levels
+from eexit_tf.files import write_bytes
 from eexit_tf.vocabulary import LEVELS
 
 
@@ -67,7 +69,9 @@ class ExitOutputs:
 
     def save(self, path: Path | str) -> None:
         """To a compressed `.npz`."""
-        np.savez_compressed(path, levels=self.levels, right=self.right)
+        content = io.BytesIO()
+        np.savez_compressed(content, levels=self.levels, right=self.right)
+        write_bytes(path, content.getvalue())
 
     @classmethod
     def load(cls, path: Path | str) -> "ExitOutputs":

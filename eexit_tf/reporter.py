@@ -10,5 +10,8 @@ class Reporter:
     def say(self, line: str) -> None:
         """A result worth a line of its own."""
 
+    def milestone(self, line: str) -> None:
+        """Where the work stands, for those who do not see `step`."""
+
 
 SILENT = Reporter()

@@ -15,6 +15,8 @@ from rich.progress import (
 from eexit_tf.reporter import SILENT, Reporter
 
 out = Console(highlight=False, soft_wrap=True, markup=False)  # paths may hold brackets
+SPEED_SECONDS = 600
+"""What the time that is left is estimated from: a step may take minutes."""
 
 
 class ProgressReporter(Reporter):
@@ -28,6 +30,7 @@ class ProgressReporter(Reporter):
             TextColumn("{task.description}"),
             console=Console(stderr=True, highlight=False),
             transient=True,
+            speed_estimate_period=SPEED_SECONDS,
         )
         self._task: TaskID | None = None
 
@@ -47,11 +50,16 @@ class ProgressReporter(Reporter):
 
     def step(self, done: int, total: int, what: str) -> None:
         if self._task is None:
-            self._task = self._progress.add_task(what)
+            # Work that was done in an earlier run tells nothing about the speed of this one.
+            self._task = self._progress.add_task(what, completed=done, total=total)
         self._progress.update(self._task, completed=done, total=total, description=what)
 
     def say(self, line: str) -> None:
         self._progress.console.print(line, soft_wrap=True, markup=False)
+
+    def milestone(self, line: str) -> None:
+        if not self._progress.console.is_terminal:
+            self.say(line)
 
 
 class Quiet:
