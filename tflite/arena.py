@@ -8,6 +8,7 @@ memory of their own.
 import math
 import re
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from ai_edge_litert import schema_py_generated as fb
 
@@ -16,6 +17,11 @@ from eexit_tf.stderr import captured_stderr
 from eexit_tf.tflite import schema
 
 _ALIGNMENT = 16
+_REQUESTS = MappingProxyType({"MEAN": 3, "REDUCE_MAX": 2})
+"""How often reference kernels ask for scratch memory, of the operators that `schema` takes."""
+_REQUEST_BYTES = 16
+_LOOKED_UP_BYTES = 128
+"""A `TfLiteTensor` and its quantisation without channels: 100 bytes, and what aligns them."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +32,10 @@ class Arena:
         tensor_bytes: tensors and scratch, reused from operator to operator ("head").
         persistent_bytes: what stays: descriptions of tensors and operators, multipliers of
             each channel ("tail").
-        needed_bytes: the smallest arena in which the network can be set up. More than the
-            other two together where the network is so small that TFLM's planner itself, which
-            works in the arena before the tensors do, needs more than the tensors.
+        needed_bytes: an arena in which the network can be set up, the smallest that can be
+            tried without danger. More than the other two together where the network is so small
+            that TFLM's planner itself, which works in the arena before the tensors do, needs
+            more than the tensors.
     """
 
     tensor_bytes: int
@@ -64,7 +71,8 @@ def measure(model: fb.ModelT) -> Arena:
     if None in parts:
         raise RuntimeError(f"TFLM printed no arena size but {log.text!r}")
     tensors, persistent = (int(part.group(1)) for part in parts if part is not None)
-    needed = _needed(content, tensors + persistent, roomy_bytes(model))
+    head = max(tensors, _held_in_preparation(model))
+    needed = _needed(content, persistent + head, roomy_bytes(model))
     return Arena(tensors, persistent, needed)
 
 
@@ -81,17 +89,32 @@ def roomy_bytes(model: fb.ModelT) -> int:
     return total
 
 
-def _needed(content: bytes, used: int, roomy: int) -> int:
-    """The smallest sufficient size, found by trying; never less than what is used.
-
-    TFLM reports that planning does not fit, but with little more than what persists it may crash.
-    Halving from a sufficient size down tries nothing closer to that than to what is needed.
-    """
-    low, high = used // _ALIGNMENT, -(-roomy // _ALIGNMENT)
+def _needed(content: bytes, low: int, roomy: int) -> int:
+    """The smallest sufficient size, found by trying; nothing less than `low` is tried."""
+    low, high = low // _ALIGNMENT, -(-roomy // _ALIGNMENT)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if _fits(content, middle * _ALIGNMENT) else (middle, high)
     return high * _ALIGNMENT
+
+
+def _held_in_preparation(model: fb.ModelT) -> int:
+    """What the head of the arena holds, at most, while kernels ask for what persists.
+
+    A kernel that gets nothing may crash the process. So no arena is tried in which what
+    persists would not fit beside this. All that TFLM asks for later, to plan memory, it checks.
+    In TFLM's sources these are `MicroAllocator`'s list of requests for scratch memory, always
+    with room for 12 more, and the `TfLiteTensor`s of one operator with their quantisation, which
+    kernels look up twice at most.
+    """
+    requests, largest = 12, 0
+    for graph in model.subgraphs:
+        for op in graph.operators:
+            requests += _REQUESTS.get(schema.op_name(model, op), 0)
+            tensors = [graph.tensors[i] for i in (*op.inputs, *op.outputs) if i >= 0]
+            size = sum(_LOOKED_UP_BYTES + 4 * len(t.quantization.scale) for t in tensors)
+            largest = max(largest, 2 * size)
+    return _REQUEST_BYTES * requests + largest
 
 
 def _fits(content: bytes, size: int) -> bool:
