@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import tf_keras
 from ai_edge_litert import schema_py_generated as fb
+from click.testing import CliRunner
 from memory import check_plan
 from networks import convert, int8_inputs, keras_network, multi_exit
 from numpy.typing import NDArray
 
+from eexit_tf.cli import cli
 from eexit_tf.confidences import Confidence, levels
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
@@ -308,3 +310,14 @@ def test_exits_may_share_layers() -> None:
     assert set(index) == {0, 1, 2}
     # The weights that the exits share are in the file once.
     assert len(content) < len(multi) + 6000
+
+
+@pytest.mark.parametrize(("exits", "hinted"), [(2, False), (3, True)])
+def test_a_mean_over_a_map_is_hinted_at(exits: int, hinted: bool, tmp_path: Path) -> None:
+    """The third head of this network is the only one that begins with a global average."""
+    source = tmp_path / "multi.tflite"
+    source.write_bytes(multi_exit(11, exits))
+    arguments = ["compile", str(source), "--output", str(tmp_path / "M.tflite"), "--thresholds"]
+    done = CliRunner().invoke(cli, [*arguments, ",".join(["0.9"] * (exits - 1))])
+    assert done.exit_code == 0, done.output
+    assert ("hint: 1 MEAN over height and width" in done.output) is hinted

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from eexit_tf.cli.console import out
+from eexit_tf.cli.console import out, progress
 from eexit_tf.cli.layouts import layout_option, save
 from eexit_tf.cli.options import (
     output_option,
@@ -56,6 +56,8 @@ def compile(
     order of their cost.
     """
     from eexit_tf.tflite.compiler import compile_file
+    from eexit_tf.tflite.hints import hints
+    from eexit_tf.tflite.schema import read
 
     if output.resolve() == multi.resolve():
         raise click.BadParameter(f"{output} is the file to compile", param_hint="--output")
@@ -73,6 +75,9 @@ def compile(
         f"{written}: exits {exits}; {model.flash_bytes:,} bytes of flash, "
         f"{model.arena_bytes:,} bytes of arena"
     )
+    with progress(quiet) as reporter:
+        for hint in hints(read(model.content)):
+            reporter.say(f"hint: {hint}")
 
 
 def _lines(path: Path) -> list[str]:
