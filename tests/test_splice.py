@@ -183,6 +183,36 @@ def test_left_out_exits_cost_nothing() -> None:
     assert operators == sum(len(stage.operators) for stage in stages.stages) - 2 + 1 + 3
 
 
+@pytest.mark.parametrize("confidence", ["max", "margin"])
+@pytest.mark.parametrize("runtime_thresholds", [False, True])
+def test_no_tensor_and_no_constant_is_needless(confidence: str, runtime_thresholds: bool) -> None:
+    """TFLM keeps a description of every tensor of every graph, used or not."""
+    multi = three_exits()
+    order = costs.order_by_cost(schema.read(multi))
+    model = schema.read(
+        splice.splice(
+            multi, order, [7, 7, 0], confidence=confidence, runtime_thresholds=runtime_thresholds
+        )
+    )
+    buffers: dict[bytes, set[int]] = {}
+    for graph in model.subgraphs:
+        used = {*graph.inputs, *graph.outputs}
+        for op in graph.operators:
+            used |= {*op.inputs, *op.outputs}
+        assert used - {-1} == set(range(len(graph.tensors)))
+        seen = []
+        for tensor in graph.tensors:
+            if schema.is_constant(model, tensor) and not len(tensor.quantization.scale):
+                content = schema.constant(model, tensor).tobytes()
+                seen.append((tensor.type, schema.shape(tensor), content))
+                buffers.setdefault(content, set()).add(tensor.buffer)
+        assert len(seen) == len(set(seen))
+    assert buffers
+    assert all(len(numbers) == 1 for numbers in buffers.values())
+    leave = [len(graph.tensors) - len(graph.inputs) for graph in model.subgraphs[1::2]]
+    assert leave == [1, 1]  # an exit's own graph holds what it is given, and its index
+
+
 def test_float_networks() -> None:
     multi = multi_exit(10, 3, False, int8=False)
     order = costs.order_by_cost(schema.read(multi))

@@ -31,6 +31,7 @@ class Builder:
         self._graphs: list[Graph] = []
         self._buffers = [np.zeros(0, np.uint8)]
         self._copied_buffers: dict[int, int] = {}
+        self._shared_buffers: dict[bytes, int] = {}
         self._codes: dict[tuple[int, int], int] = {}
         self._metadata: list[fb.MetadataT] = []
 
@@ -50,6 +51,13 @@ class Builder:
         """A new buffer's number."""
         self._buffers.append(np.frombuffer(data.tobytes(), np.uint8))
         return len(self._buffers) - 1
+
+    def shared_buffer(self, data: np.ndarray) -> int:
+        """The number of the one buffer with this content that all who ask here get."""
+        content = data.tobytes()
+        if content not in self._shared_buffers:
+            self._shared_buffers[content] = self.buffer(data)
+        return self._shared_buffers[content]
 
     def copied_buffer(self, number: int) -> int:
         """The number that one of the source's buffers has here; 0 if it holds nothing."""
@@ -112,6 +120,7 @@ class Graph:
         self.tensors: list[fb.TensorT] = []
         self._operators: list[fb.OperatorT] = []
         self._copied: dict[int, int] = {}
+        self._constants: dict[tuple[int, tuple[int, ...], bytes], int] = {}
 
     def tensor(self, index: int) -> int:
         """The position here of a tensor of the source, copied when first asked for."""
@@ -144,11 +153,21 @@ class Graph:
     def constant(
         self, name: str, kind: int, values: np.ndarray, like: fb.TensorT | None = None
     ) -> int:
-        """A new constant tensor, with the quantisation of `like` if given."""
+        """A constant tensor, new if it has the quantisation of `like`.
+
+        Otherwise one that the graph has already with this content, or a new one that shares its
+        memory with those of other graphs.
+        """
         shape = values.shape
-        position = self.new(name, kind, shape) if like is None else self.like(like, name, shape)
-        self.tensors[position].buffer = self.builder.buffer(values)
-        return position
+        if like is not None:
+            position = self.like(like, name, shape)
+            self.tensors[position].buffer = self.builder.buffer(values)
+            return position
+        key = (kind, shape, values.tobytes())
+        if key not in self._constants:
+            self._constants[key] = self.new(name, kind, shape)
+            self.tensors[self._constants[key]].buffer = self.builder.shared_buffer(values)
+        return self._constants[key]
 
     def copy_operator(self, position: int) -> None:
         """Append an operator of the source, with its tensors."""
