@@ -29,6 +29,9 @@ def search(
     max_trials: int = MAX_TRIALS,
     epochs: int = EPOCHS,
     seed: int = 0,
+    workers: int = 0,
+    chief: tuple[str, int] | None = None,
+    tensorboard: bool = False,
     overwrite: bool = False,
     reporter: Reporter = SILENT,
 ) -> Front:
@@ -45,6 +48,9 @@ def search(
         max_trials=max_trials,
         epochs=epochs,
         seed=seed,
+        workers=workers,
+        chief=chief,
+        tensorboard=tensorboard,
         overwrite=overwrite,
         reporter=reporter,
     )

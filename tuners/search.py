@@ -4,11 +4,16 @@ import contextlib
 import hashlib
 import io
 import json
+import os
+import secrets
 import shutil
+import time
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
 import keras_tuner
 
 from eexit_tf.data import Dataset
@@ -16,14 +21,24 @@ from eexit_tf.errors import UserError
 from eexit_tf.files import write_json
 from eexit_tf.fronts import FRONT, SearchFront
 from eexit_tf.keras import keras
+from eexit_tf.locks import locked
 from eexit_tf.reporter import SILENT, Reporter
+from eexit_tf.tuners.chief import Chief, served
+from eexit_tf.tuners.local_workers import LocalWorkers
 from eexit_tf.tuners.oracle import ParetoOracle
+from eexit_tf.tuners.progress import SearchProgress
 from eexit_tf.tuners.space import ExitSpace
-from eexit_tf.tuners.tuner import ExitTuner
+from eexit_tf.tuners.tuner import ExitTuner, describe
+from eexit_tf.tuners.worker import Address, ChiefClient, TrialError, set_environment
 from eexit_tf.vocabulary import Bounds, Front
 
 MANIFEST = "search.json"
 SCHEMA = 1
+LOCALLY: Address = ("127.0.0.1", 0)
+EVERYWHERE = ("", "0.0.0.0", "::")
+STOPPED = "the chief has stopped the search; it says why"
+POLL = 0.2
+"""Seconds between two looks at the workers."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +109,20 @@ def search(
     max_trials: int,
     epochs: int,
     seed: int,
+    workers: int = 0,
+    chief: Address | None = None,
+    tensorboard: bool = False,
     overwrite: bool = False,
     reporter: Reporter = SILENT,
 ) -> Front:
     """Run a search, or resume it where it was stopped.
+
+    A trial's training depends on the seed, the trial's number and its hyperparameters alone, to
+    the last bit on the same kind of processor with the same number of threads. What a trial tries
+    depends on the seed, its number and the trials that had ended when it began. So without workers
+    or with one, the same seed gives the same search, in a fresh process and after any number of
+    stops. With several, what has ended when a trial begins depends on how fast each is: the
+    first trials, which are drawn at random (`oracle.RANDOM_TRIALS`), are the same.
 
     Args:
         data: what to train and validate on.
@@ -106,6 +131,10 @@ def search(
         max_trials: trainings in all, those of an interrupted run included.
         epochs: of each training.
         seed: of the proposals and the trainings.
+        workers: processes on this machine that train, each with its share of the threads; with 0
+            and no `chief` this one does. They read `data` again, by its name.
+        chief: where workers on other machines, started with `join`, find this one.
+        tensorboard: keep each training's curves in its trial's folder.
         overwrite: start over instead of resuming.
         reporter: told about epochs and trials.
 
@@ -113,29 +142,108 @@ def search(
         The front over all trials, within the bounds.
 
     Raises:
-        UserError: bounds that nothing can meet, or a folder that holds another search.
+        UserError: bounds that nothing can meet, or a folder that holds another search or in which
+            one runs.
+        TrialError: a worker stopped the search; says why.
+        Exception: what a trial raised in this process.
     """
+    if "KERASTUNER_ORACLE_IP" in os.environ:
+        raise UserError("KERASTUNER_ORACLE_IP is set; unset it, and use --chief and --join")
     settings = SearchSettings(data.name, data_sha256(data), seed, epochs, bounds)
     space = ExitSpace(data.input_shape, data.classes, bounds)
     space.check_bounds()
-    _prepare(output, settings, overwrite)
-    tuner = _tuner(space, output, settings, max_trials, reporter)
-    found = _write_front(tuner, output, settings)
-    try:
-        tuner.search(data, epochs)
-    except keras_tuner.errors.FatalError as error:
-        raise error.__cause__ or error from None
-    found = _write_front(tuner, output, settings)
-    if not found.front.points:
-        tried = tuner.oracle.archive().front()
-        reached = (
-            f"the best of {found.trials} trials reach {tried.points[-1].val_accuracy:.2%} and the "
-            f"cheapest need {tried.points[0].mean_macs:,.0f} mean MACs"
-            if tried.points
-            else f"{found.trials} trials were run and none of them learnt anything"
-        )
-        raise UserError(f"no network keeps {bounds}: {reached}; loosen the bounds or search longer")
+    if output.exists() and not output.is_dir():
+        raise UserError(f"--output {output} is a file, not a folder")
+    with locked(output) as token:
+        _prepare(output, settings, overwrite)
+        tuner = _tuner(space, output, settings, max_trials, tensorboard)
+        found = _write_front(tuner, output, settings)
+        progress = SearchProgress(reporter, tuner.oracle, epochs, found, describe)
+
+        def after_trial(trial_id: str) -> None:
+            progress.ended(trial_id, _write_front(tuner, output, settings))
+
+        if workers or chief:
+            tuner.save()
+            server = Chief(tuner.oracle, progress, after_trial, token)
+            _distribute(server, output, workers, chief, tensorboard, reporter)
+        else:
+            tuner.on_epoch, tuner.after_trial = progress.epoch, after_trial
+            try:
+                tuner.search(data, epochs)
+            except keras_tuner.errors.FatalError as error:
+                raise error.__cause__ or error from None
+        found = _write_front(tuner, output, settings)
+        if not found.front.points:
+            raise UserError(_nothing_found(tuner.oracle.archive().front(), found.trials, bounds))
     return found.front
+
+
+def join(
+    data: Dataset,
+    output: Path,
+    address: Address,
+    *,
+    bounds: Bounds,
+    epochs: int,
+    seed: int,
+    tensorboard: bool = False,
+) -> None:
+    """Train trials for a search that runs elsewhere, until it ends.
+
+    Args:
+        data, bounds, epochs, seed, tensorboard: as in the search.
+        output: the search's folder, which both machines must share: trained weights and exact
+            fronts go through it.
+        address: of the search's chief.
+
+    Raises:
+        UserError: there is no chief, or another search in the folder.
+        TrialError: a trial stopped the search.
+    """
+    settings = SearchSettings(data.name, data_sha256(data), seed, epochs, bounds)
+    there = SearchSettings.load(output)
+    settings.check_same(there, output)
+    work(
+        data,
+        output,
+        settings,
+        address,
+        tuner_id=f"join{secrets.token_hex(4)}",
+        tensorboard=tensorboard,
+    )
+
+
+def work(
+    data: Dataset,
+    output: Path,
+    settings: SearchSettings,
+    address: Address,
+    *,
+    tuner_id: str,
+    tensorboard: bool,
+) -> None:
+    """As `join`, as a worker of that name (which no other may have)."""
+    _check_data(data, settings, output)
+    set_environment(tuner_id, address)
+    space = ExitSpace(data.input_shape, data.classes, settings.bounds)
+    tuner = _tuner(space, output, settings, max_trials=1, tensorboard=tensorboard)
+    chief = ChiefClient(tuner.oracle, output)
+    tuner.oracle, tuner.on_epoch = chief, chief.epoch
+    chief.connect()
+    try:
+        tuner.search(data, settings.epochs)
+    except keras_tuner.errors.FatalError as error:
+        if isinstance(error.__cause__, grpc.RpcError):
+            raise TrialError(STOPPED) from error
+        message = "".join(traceback.format_exception(error.__cause__ or error))
+        chief.stop_search(message)
+        raise TrialError(message) from error
+    except grpc.RpcError as error:
+        raise TrialError(STOPPED) from error
+    except KeyboardInterrupt:
+        chief.leave()
+        raise
 
 
 def load_network(data: Dataset, directory: Path, trial: str) -> keras.Model:
@@ -145,12 +253,9 @@ def load_network(data: Dataset, directory: Path, trial: str) -> keras.Model:
         UserError: the folder's search is not of this data, or the trial's files are gone.
     """
     settings = SearchSettings.load(directory)
-    if settings.data_sha256 != data_sha256(data):
-        raise UserError(
-            f"{directory} holds a search on {settings.dataset}, whose data has changed since"
-        )
+    _check_data(data, settings, directory)
     space = ExitSpace(data.input_shape, data.classes, settings.bounds)
-    return _tuner(space, directory, settings, max_trials=1, reporter=SILENT).load_network(trial)
+    return _tuner(space, directory, settings, max_trials=1).load_network(trial)
 
 
 def data_sha256(data: Dataset) -> str:
@@ -162,9 +267,14 @@ def data_sha256(data: Dataset) -> str:
     return digest.hexdigest()
 
 
+def _check_data(data: Dataset, settings: SearchSettings, directory: Path) -> None:
+    if settings.data_sha256 != data_sha256(data):
+        raise UserError(
+            f"{directory} holds a search on {settings.dataset}, whose data has changed since"
+        )
+
+
 def _prepare(output: Path, settings: SearchSettings, overwrite: bool) -> None:
-    if output.exists() and not output.is_dir():
-        raise UserError(f"--output {output} is a file, not a folder")
     if overwrite:
         shutil.rmtree(output / "trials", ignore_errors=True)
         (output / FRONT).unlink(missing_ok=True)
@@ -181,7 +291,7 @@ def _tuner(
     output: Path,
     settings: SearchSettings,
     max_trials: int,
-    reporter: Reporter,
+    tensorboard: bool = False,
 ) -> ExitTuner:
     oracle = ParetoOracle(
         max_trials=max_trials,
@@ -192,19 +302,47 @@ def _tuner(
     )
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # KerasTuner says that it reloads
-            return ExitTuner(
-                oracle,
-                space,
-                output,
-                seed=settings.seed,
-                after_trial=lambda tuner: _write_front(tuner, output, settings),
-                reporter=reporter,
-            )
+            return ExitTuner(oracle, space, output, seed=settings.seed, tensorboard=tensorboard)
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise UserError(
             f"the state of the search in {output / 'trials'} cannot be read ({error}); "
             f"--overwrite starts over"
         ) from error
+
+
+def _distribute(
+    chief: Chief,
+    output: Path,
+    workers: int,
+    address: Address | None,
+    tensorboard: bool,
+    reporter: Reporter,
+) -> None:
+    """Serve trials until all have ended."""
+    if chief.finished():
+        return
+    with served(chief, address or LOCALLY) as (host, port):
+        if address:
+            reporter.say(f"workers can join at {host}:{port}")
+        here = ("127.0.0.1" if host in EVERYWHERE else host, port)
+        with LocalWorkers(workers, output, here, tensorboard=tensorboard) as local:
+            while not chief.check():
+                try:
+                    local.watch(chief.bury)
+                except TrialError:
+                    chief.check()  # may know better why
+                    raise
+                time.sleep(POLL)
+
+
+def _nothing_found(tried: Front, trials: int, bounds: Bounds) -> str:
+    reached = (
+        f"the best of {trials} trials reach {tried.points[-1].val_accuracy:.2%} and the "
+        f"cheapest need {tried.points[0].mean_macs:,.0f} mean MACs"
+        if tried.points
+        else f"{trials} trials were run and none of them learnt anything"
+    )
+    return f"no network keeps {bounds}: {reached}; loosen the bounds or search longer"
 
 
 def _write_front(tuner: ExitTuner, output: Path, settings: SearchSettings) -> SearchFront:

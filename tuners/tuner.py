@@ -1,7 +1,8 @@
 """How a trial is run: one training of all exits, then the exact search over their policies."""
 
 import hashlib
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,13 @@ from keras_tuner.engine.trial import Trial
 
 from eexit_tf.data import Dataset
 from eexit_tf.errors import UserError
-from eexit_tf.files import write_json
-from eexit_tf.keras import keras, seed_everything
+from eexit_tf.files import write_bytes, write_json
+from eexit_tf.keras import keras, seed_everything, tf
 from eexit_tf.network_costs import exit_costs
 from eexit_tf.outputs import ExitOutputs
 from eexit_tf.pareto import hypervolume
 from eexit_tf.policies import policy_points, search_policies
-from eexit_tf.reporter import Reporter
-from eexit_tf.training import fit, report_epochs, scores
+from eexit_tf.training import fit, scores
 from eexit_tf.tuners.archive import save_front
 from eexit_tf.tuners.oracle import OBJECTIVE, ParetoOracle
 from eexit_tf.tuners.space import ExitSpace
@@ -28,20 +28,33 @@ TOLERANCE = 0.001
 """Accuracy that the policy search may miss; nothing at all with fewer than 1,000 samples."""
 WEIGHTS = "network.weights.h5"
 OUTPUTS = "outputs.npz"
+FAILURE = "failure.txt"
+"""Why a trial found nothing, or its traceback if it stopped the search."""
+EVENTS = "tensorboard"
+OUT_OF_MEMORY = (MemoryError, tf.errors.ResourceExhaustedError)
+
+
+class InfeasibleError(Exception):
+    """A trial that cannot be trained, and why; the search goes on without it."""
 
 
 class ExitTuner(keras_tuner.Tuner):
     """Trains each proposed backbone with all its candidate exits.
 
-    A trial's folder keeps the weights, the validation outputs of every exit and the front.
+    A trial's folder keeps the weights, the validation outputs of every exit and the front. Its
+    training depends on the search's seed, the trial's number and its values, and in the last bits
+    on the processor and on the number of threads.
 
     Args:
         oracle: proposes the trials.
         space: builds the networks.
         directory: the search's folder; trials go to `trials` in it.
         seed: a trial's own seed comes from this one and its number.
-        after_trial: called when a trial's results are on disk.
-        reporter: told about every epoch and every trial.
+        tensorboard: keep the training's curves in each trial's folder.
+
+    Attributes:
+        on_epoch: called with a trial's id and the number of epochs it has trained.
+        after_trial: called with a trial's id when its results are on disk.
     """
 
     oracle: ParetoOracle
@@ -53,55 +66,69 @@ class ExitTuner(keras_tuner.Tuner):
         directory: Path,
         *,
         seed: int,
-        after_trial: Callable[["ExitTuner"], object],
-        reporter: Reporter,
+        tensorboard: bool = False,
     ) -> None:
         self._seed = seed
-        self._after_trial = after_trial
-        self._reporter = reporter
+        self.on_epoch: Callable[[str, int], object] = lambda trial_id, epoch: None
+        self.after_trial: Callable[[str], object] = lambda trial_id: None
+        self._tensorboard = tensorboard
+        self._reference_macs = oracle.reference_macs  # a worker's oracle is a proxy without it
         super().__init__(oracle, space, directory=str(directory), project_name="trials")
 
     def run_trial(self, trial: Trial, data: Dataset, epochs: int) -> dict[str, float]:
         """Train, search policies, keep what was found (KerasTuner calls this).
 
-        Any exception stops the search: a bug must never look like a bad trial.
+        A training that diverges or runs out of memory finds nothing.
         """
+        directory = Path(self.get_trial_dir(trial.trial_id))
+        (directory / FAILURE).unlink(missing_ok=True)
         try:
             front = self._train(trial, data, epochs)
+        except InfeasibleError as error:
+            front = found_nothing(directory, str(error))
+        except OUT_OF_MEMORY as error:
+            first_line, _, _ = str(error).partition("\n")
+            front = found_nothing(directory, f"out of memory: {first_line}")
+        points = [(p.mean_macs, p.val_accuracy) for p in front]
+        return {OBJECTIVE: hypervolume(points, self._reference_macs)}
+
+    def _run_and_update_trial(self, trial: Trial, *given: Any, **further: Any) -> None:
+        """Any other exception stops the search: a bug must never look like a bad trial."""
+        try:
+            super()._run_and_update_trial(trial, *given, **further)
         except Exception as error:
             raise keras_tuner.errors.FatalError(f"trial {trial.trial_id} stopped") from error
-        points = [(p.mean_macs, p.val_accuracy) for p in front]
-        return {OBJECTIVE: hypervolume(points, self.oracle.reference_macs)}
 
     def _train(self, trial: Trial, data: Dataset, epochs: int) -> Front:
-        number = int(trial.trial_id)
-        total = (self.oracle.max_trials or 0) * epochs
         bounds = self.hypermodel.bounds
-        values = trial.hyperparameters.values
-        what = f"trial {number + 1} of {self.oracle.max_trials}: {describe(values)}"
-        report = self._reporter
+        directory = Path(self.get_trial_dir(trial.trial_id))
 
         keras.backend.clear_session()
         seed_everything(trial_seed(self._seed, trial.trial_id))
+        self.on_epoch(trial.trial_id, 0)
         net = self.hypermodel.build(trial.hyperparameters)
-        progress = report_epochs(report, what, epochs, before=number * epochs, total=total)
-        fit(net, data.train, epochs=epochs, callbacks=[progress])
-
-        directory = Path(self.get_trial_dir(trial.trial_id))
+        fit(net, data.train, epochs=epochs, callbacks=self._callbacks(trial.trial_id))
         said = scores(net, data.validation.x)
         if not all(np.isfinite(score).all() for score in said):
-            front = Front(())  # the training diverged
-            report.say(f"{what}: diverged")
-        else:
-            outputs = ExitOutputs.from_scores(said, data.validation.y)
-            costs = exit_costs(net)
-            found = search_policies(outputs, costs, known_before_training(bounds), TOLERANCE)
-            front = policy_points(found, outputs, costs, trial.trial_id)
-            outputs.save(directory / OUTPUTS)
-            net.save_weights(directory / WEIGHTS)
-            report.say(f"{what}: {_result(front.within(bounds))}")
+            raise InfeasibleError("its outputs are not finite")
+        outputs = ExitOutputs.from_scores(said, data.validation.y)
+        costs = exit_costs(net)
+        found = search_policies(outputs, costs, known_before_training(bounds), TOLERANCE)
+        front = policy_points(found, outputs, costs, trial.trial_id)
+        outputs.save(directory / OUTPUTS)
+        save_weights(net, directory / WEIGHTS)
         save_front(directory, front)
         return front
+
+    def _callbacks(self, trial_id: str) -> Sequence[keras.callbacks.Callback]:
+        def on_epoch_end(epoch: int, logs: Any) -> None:
+            self.on_epoch(trial_id, epoch + 1)
+
+        callbacks = [keras.callbacks.LambdaCallback(on_epoch_end=on_epoch_end), StopDivergence()]
+        if self._tensorboard:
+            events = Path(self.get_trial_dir(trial_id)) / EVENTS
+            callbacks.append(keras.callbacks.TensorBoard(str(events), write_graph=False))
+        return callbacks
 
     def load_network(self, trial_id: str) -> keras.Model:
         """A finished trial's network with its trained weights.
@@ -122,17 +149,56 @@ class ExitTuner(keras_tuner.Tuner):
 
     def on_trial_end(self, trial: Trial) -> None:
         super().on_trial_end(trial)
-        self._after_trial(self)
+        self.after_trial(trial.trial_id)
 
     def save(self) -> None:
-        self.oracle.save()
-        write_json(self._get_tuner_fname(), self.get_state())
+        if not self._is_worker():  # the state is the chief's
+            self.oracle.save()
+            write_json(self._get_tuner_fname(), self.get_state())
 
     def _populate_initial_space(self) -> None:
         # KerasTuner would build a network to discover the hyperparameters; they are known.
         hp = self.oracle.get_space()
         self.hypermodel.declare_hyperparameters(hp)
         self.oracle.update_space(hp)
+
+
+class StopDivergence(keras.callbacks.Callback):
+    """Ends a training whose loss is no number any more, which nothing can mend.
+
+    Raises:
+        InfeasibleError: after the first such step.
+    """
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if not np.isfinite(logs["loss"]):
+            raise InfeasibleError(
+                f"diverged: its loss became {logs['loss']} in epoch {self._epoch + 1}"
+            )
+
+
+def found_nothing(directory: Path, reason: str) -> Front:
+    """Keep in a trial's folder that it found nothing, and why."""
+    write_bytes(directory / FAILURE, f"{reason}\n".encode())
+    save_front(directory, Front(()))
+    return Front(())
+
+
+def failure(directory: Path) -> str:
+    """Why a trial found nothing or stopped the search; empty if neither."""
+    path = directory / FAILURE
+    return path.read_text().strip() if path.is_file() else ""
+
+
+def save_weights(net: keras.Model, path: Path) -> None:
+    """Keras writes in place; so it writes elsewhere."""
+    with tempfile.TemporaryDirectory() as elsewhere:
+        beside = Path(elsewhere) / WEIGHTS
+        net.save_weights(beside)
+        write_bytes(path, beside.read_bytes())
 
 
 def known_before_training(bounds: Bounds) -> Bounds:
@@ -153,13 +219,3 @@ def describe(values: dict[str, Any]) -> str:
     """Hyperparameter values in a few words."""
     family = values["family"]
     return " ".join([family, *(f"{k} {v}" for k, v in values.items() if k != "family")])
-
-
-def _result(front: Front) -> str:
-    if not front.points:
-        return "nothing within the bounds"
-    first, last = front.points[0], front.points[-1]
-    return (
-        f"{first.val_accuracy:.1%} at {first.mean_macs:,.0f} to "
-        f"{last.val_accuracy:.1%} at {last.mean_macs:,.0f} mean MACs"
-    )

@@ -44,6 +44,18 @@ seed_option = click.option(
 )
 
 
+def host_and_port(
+    _: click.Context, __: click.Parameter, value: str | None
+) -> tuple[str, int] | None:
+    """Of `HOST:PORT`, where an IPv6 host is in brackets."""
+    if value is None:
+        return None
+    host, colon, port = value.rpartition(":")
+    if not (colon and port.isdecimal() and 0 < int(port) < 65536):
+        raise click.BadParameter(f"{value!r} is not HOST:PORT, such as 192.168.1.5:8000")
+    return host.strip("[]"), int(port)
+
+
 def tflite_path(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
     """Check the name of an output."""
     if path is not None and path.suffix != ".tflite":

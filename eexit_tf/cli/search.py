@@ -1,11 +1,18 @@
 """`eexit-tf search`: run or resume a search."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
 from eexit_tf.cli.console import out, progress
-from eexit_tf.cli.options import bounds_options, dataset_option, quiet_option, seed_option
+from eexit_tf.cli.options import (
+    bounds_options,
+    dataset_option,
+    host_and_port,
+    quiet_option,
+    seed_option,
+)
 from eexit_tf.pipeline import EPOCHS, MAX_TRIALS
 from eexit_tf.vocabulary import Bounds
 
@@ -34,6 +41,29 @@ from eexit_tf.vocabulary import Bounds
     show_default=True,
     help="Of each training.",
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Processes that train side by side, each with its share of the threads; 0 is this one.",
+)
+@click.option(
+    "--chief",
+    callback=host_and_port,
+    metavar="HOST:PORT",
+    help="Also let other machines train, who find this one there; trust all who can reach it.",
+)
+@click.option(
+    "--join",
+    callback=host_and_port,
+    metavar="HOST:PORT",
+    help="Train for the search of that chief: the same command as there, with the same folder "
+    "--output, which all machines must share.",
+)
+@click.option(
+    "--tensorboard", is_flag=True, help="Keep training curves in DIR/trials for TensorBoard."
+)
 @click.option("--overwrite", is_flag=True, help="Start over instead of resuming.")
 @seed_option
 @quiet_option
@@ -43,6 +73,10 @@ def search(
     bounds: Bounds,
     max_trials: int,
     epochs: int,
+    workers: int,
+    chief: tuple[str, int] | None,
+    join: tuple[str, int] | None,
+    tensorboard: bool,
     overwrite: bool,
     seed: int,
     quiet: bool,
@@ -54,21 +88,43 @@ def search(
     all trials and grows while the search runs. The same command resumes a search that was
     stopped, however it was stopped.
     """
-    from eexit_tf import pipeline
+    if join and (workers or chief or overwrite):
+        raise click.UsageError("--join goes without --workers, --chief and --overwrite")
+    if tensorboard and find_spec("tensorboard") is None:
+        raise click.UsageError("--tensorboard needs TensorBoard: pip install eexit-tf[tensorboard]")
     from eexit_tf.data import load
+    from eexit_tf.tuners import search as searches
+    from eexit_tf.tuners.worker import TrialError
 
+    data = load(dataset)
     try:
+        if join:
+            searches.join(
+                data,
+                output,
+                join,
+                bounds=bounds,
+                epochs=epochs,
+                seed=seed,
+                tensorboard=tensorboard,
+            )
+            return
         with progress(quiet) as reporter:
-            front = pipeline.search(
-                load(dataset),
+            front = searches.search(
+                data,
                 output,
                 bounds=bounds,
                 max_trials=max_trials,
                 epochs=epochs,
                 seed=seed,
+                workers=workers,
+                chief=chief,
+                tensorboard=tensorboard,
                 overwrite=overwrite,
                 reporter=reporter,
             )
+    except TrialError as error:
+        raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
         raise click.ClickException("stopped; the same command resumes the search") from None
     knee = front.knee()
