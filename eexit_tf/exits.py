@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from eexit_tf.blueprints import image
+from eexit_tf.building import extend
 from eexit_tf.errors import UserError
-from eexit_tf.heads import HEADS
+from eexit_tf.heads import check_head, head
 from eexit_tf.keras import keras
 from eexit_tf.network_costs import exit_costs
 from eexit_tf.vocabulary import Exit
@@ -44,15 +46,15 @@ def attach_exits(
                 f"no layer {exit_.at!r} in {backbone.name} to attach an exit to; "
                 f"it has {', '.join(names)}"
             )
-        if exit_.head not in HEADS:
-            raise UserError(f"unknown head {exit_.head!r}; expected one of {', '.join(HEADS)}")
+        check_head(exit_.head)
         tap = backbone.get_layer(exit_.at).output
         if len(tap.shape) != 4:
             raise UserError(
                 f"an exit needs a feature map (batch, height, width, channels), but "
                 f"{exit_.at!r} gives {tuple(tap.shape)}"
             )
-        outputs.append(HEADS[exit_.head](tap, classes, exit_.name))
+        source = image(tap.shape[1:], exit_.at)
+        outputs += extend({source: tap}, [head(source, exit_.head, classes, exit_.name)])
     if own is not None:
         outputs.append(own)
     if not outputs:

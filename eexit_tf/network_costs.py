@@ -1,17 +1,22 @@
-"""Costs of a Keras network's exits, counted layer by layer with the formulas of `costs`.
+"""Costs of a network's exits, built or described, with the formulas of `costs`.
 
-Layers are known by their class's name, so that this needs no TensorFlow to be imported.
+Keras's layers are known by their class's name, so that this needs no TensorFlow to be imported.
 """
 
 import itertools
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence, Set
 from math import prod
-from typing import Any
+from typing import Any, TypeVar
 
 from eexit_tf import costs
+from eexit_tf.blueprints import Unit
 from eexit_tf.costs import ExitCosts
 from eexit_tf.errors import UserError
 from eexit_tf.vocabulary import Exit
+
+Part = TypeVar("Part")
+"""Of a network: the name of a layer, or a unit of a description."""
 
 FREE = {
     "InputLayer",
@@ -78,21 +83,48 @@ def exit_costs(net: Any) -> ExitCosts:
     Raises:
         UserError: the exits' trunks do not contain one another, so that no exit comes first.
     """
+    exits = [Exit.parse(name) for name in net.output_names]
     needs = [_ancestors(output) for output in net.outputs]
-    shared = {name for name in set().union(*needs) if sum(name in need for need in needs) > 1}
     layers = {layer.name: layer for layer in net.layers}
-    macs = {name: layer_macs(layers[name]) for name in set().union(*needs)}
-    params = {name: layer_params(layers[name]) for name in macs}
+    loads = {
+        name: (layer_macs(layers[name]), layer_params(layers[name])) for name in set().union(*needs)
+    }
+    return _in_order(exits, needs, loads, int(net.outputs[0].shape[-1]))
 
-    def total(table: dict[str, int], names: Iterable[str]) -> int:
-        return sum(table[name] for name in names)
+
+def described_costs(exits: Mapping[Exit, Unit]) -> ExitCosts:
+    """As `exit_costs`, of a network that is only described: a classifier for each exit."""
+    needed: dict[Unit, frozenset[Unit]] = {}
+    needs = [_units(unit, needed) for unit in exits.values()]
+    loads = {unit: (unit.macs, unit.params) for unit in needed}
+    return _in_order(list(exits), needs, loads, next(iter(exits.values())).shape[2])
+
+
+def trunk_macs(taps: Iterable[Unit]) -> list[int]:
+    """What the network up to each of these units costs."""
+    needed: dict[Unit, frozenset[Unit]] = {}
+    return [sum(unit.macs for unit in _units(tap, needed)) for tap in taps]
+
+
+def _in_order(
+    exits: Sequence[Exit],
+    needs: Sequence[Set[Part]],
+    loads: Mapping[Part, tuple[int, int]],
+    classes: int,
+) -> ExitCosts:
+    """Costs from the parts that each exit needs, and the MACs and parameters of each part."""
+    times = Counter(itertools.chain.from_iterable(needs))
+    shared = {part for part, count in times.items() if count > 1}
+
+    def total(parts: Set[Part]) -> tuple[int, int]:
+        return sum(loads[part][0] for part in parts), sum(loads[part][1] for part in parts)
 
     entries = sorted(
         (
-            (need & shared, need - shared, Exit.parse(name))
-            for need, name in zip(needs, net.output_names, strict=True)
+            (need & shared, total(need - shared), exit_)
+            for need, exit_ in zip(needs, exits, strict=True)
         ),
-        key=lambda entry: (len(entry[0]), total(macs, entry[1]), entry[2].name),
+        key=lambda entry: (len(entry[0]), entry[1][0], entry[2].name),
     )
     for (earlier, _, first), (later, _, second) in itertools.pairwise(entries):
         if not earlier <= later:
@@ -100,14 +132,23 @@ def exit_costs(net: Any) -> ExitCosts:
                 f"exits {first.name} and {second.name} sit on branches of which neither "
                 f"contains the other, so neither comes first; tap the backbone along one path"
             )
+    trunks = [total(trunk) for trunk, _, _ in entries]
     return ExitCosts(
         exits=tuple(exit_ for _, _, exit_ in entries),
-        trunk_macs=tuple(total(macs, trunk) for trunk, _, _ in entries),
-        head_macs=tuple(total(macs, head) for _, head, _ in entries),
-        trunk_params=tuple(total(params, trunk) for trunk, _, _ in entries),
-        head_params=tuple(total(params, head) for _, head, _ in entries),
-        decision=costs.decision_macs(int(net.outputs[0].shape[-1])),
+        trunk_macs=tuple(macs for macs, _ in trunks),
+        head_macs=tuple(head[0] for _, head, _ in entries),
+        trunk_params=tuple(params for _, params in trunks),
+        head_params=tuple(head[1] for _, head, _ in entries),
+        decision=costs.decision_macs(classes),
     )
+
+
+def _units(unit: Unit, needed: dict[Unit, frozenset[Unit]]) -> frozenset[Unit]:
+    """A unit and all that it needs."""
+    if unit not in needed:
+        before = [_units(source, needed) for source in unit.inputs]
+        needed[unit] = frozenset().union([unit], *before)
+    return needed[unit]
 
 
 def _has_softmax(layer: Any) -> bool:

@@ -27,8 +27,8 @@ class Exit:
 
     Args:
         at: name of the backbone layer whose output feeds the head (the tap).
-        head: kind of the head, a key of `eexit_tf.heads.HEADS`; `"own"` for a
-            classifier that the backbone brought along.
+        head: kind of the head, see `eexit_tf.heads`; `"own"` for a classifier that the
+            backbone brought along.
     """
 
     at: str

@@ -10,14 +10,15 @@ import sys
 
 import eexit_tf as ee
 from eexit_tf import tflite
-from eexit_tf.backbones import residual, taps
+from eexit_tf.backbones import Stage, Stem, residual, taps
 
 
 def main(output: str = "model.tflite", epochs: int = 15) -> None:
     ee.seed_everything(0)
     data = ee.load("digits")
 
-    backbone = residual(data.input_shape, widths=(8, 16, 32))
+    stages = [Stage(8, stride=1), Stage(16), Stage(32)]
+    backbone = residual(data.input_shape, stem=Stem(8), stages=stages)
     heads = ("pool_dense", "grid_dense")
     exits = [ee.Exit(at=tap, head=head) for tap in taps(backbone) for head in heads]
     net = ee.attach_exits(backbone, exits, classes=data.classes)

@@ -7,23 +7,24 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import keras_tuner
 import numpy as np
 import tensorflow as tf
 import tf_keras
 from ai_edge_litert import schema_py_generated as fb
 from numpy.typing import NDArray
 
-from eexit_tf.errors import UserError
+from eexit_tf.backbones import separable
 from eexit_tf.exits import attach_exits, exits_of, keep_exits
 from eexit_tf.stderr import captured_stderr
 from eexit_tf.tflite import schema
-from eexit_tf.tuners.space import DEPTHS, FAMILIES, KERNELS, WIDTHS, ExitSpace
+from eexit_tf.tuners.space import ExitSpace
 from eexit_tf.vocabulary import LEVELS, Bounds, Exit
 
 CLASSES = 5
 RESNET8 = "mlperf_tiny/resnet8_cifar10.h5"
 RESNET8_EXITS = (Exit("activation_2"), Exit("activation_4", "grid_dense"))
-DS_CNN_EXITS = (Exit("block1"), Exit("block2", "conv_dense"), Exit("block4"))
+DS_CNN_EXITS = (Exit("block1"), Exit("block2", "conv3_dense"), Exit("block4"))
 
 
 def data_path(name: str) -> Path:
@@ -39,20 +40,14 @@ def space_networks(seed: int, counts: Sequence[int]) -> Iterator[bytes]:
     """
     chance = random.Random(seed)
     space = ExitSpace((8, 8, chance.choice((1, 3))), CLASSES, Bounds(max_macs=80_000))
-    net = None
-    while net is None or len(net.outputs) < max(counts):
-        family = chance.choice(sorted(FAMILIES))
-        values = {
-            "family": family,
-            "width": chance.choice(WIDTHS[: 2 if family == "residual" else 4]),
-            "stages": chance.choice(space.stages),
-            "depth": chance.choice(DEPTHS),
-            "kernel": chance.choice(KERNELS),
-        }
-        try:
+    hp = keras_tuner.HyperParameters()
+    space.declare_hyperparameters(hp)
+    while True:
+        values = {p.name: chance.choice(p.values) for p in hp.space}
+        if not space.rejected(values) and len(space.costs(values)) >= max(counts):
             net = space.network(values)
-        except UserError:  # no exit within the bound
-            continue
+            if len(net.outputs) >= max(counts):
+                break
     for number, count in enumerate(counts):
         exits = exits_of(net)
         kept = sorted(chance.sample(range(len(exits)), count))
@@ -74,16 +69,7 @@ def resnet8(path: Path) -> bytes:
 
 def ds_cnn() -> bytes:
     """MLPerf Tiny's DS-CNN for keywords (Zhang et al. 2017, size S), untrained, with exits."""
-    layers = tf_keras.layers
-    inputs = layers.Input((49, 10, 1))
-    x = layers.Conv2D(64, (10, 4), 2, padding="same", use_bias=False)(inputs)
-    x = layers.ReLU()(layers.BatchNormalization()(x))
-    for number in range(1, 5):
-        x = layers.DepthwiseConv2D(3, padding="same", use_bias=False)(x)
-        x = layers.ReLU()(layers.BatchNormalization()(x))
-        x = layers.Conv2D(64, 1, use_bias=False)(x)
-        x = layers.ReLU(name=f"block{number}")(layers.BatchNormalization()(x))
-    net = attach_exits(tf_keras.Model(inputs, x), DS_CNN_EXITS, classes=12)
+    net = attach_exits(separable((49, 10, 1)), DS_CNN_EXITS, classes=12)
     rng = np.random.default_rng(0)
     randomise(net, rng)
     return convert(net, rng.normal(size=(16, *net.input_shape[1:])))

@@ -19,10 +19,6 @@ from conftest import Run
 from networks import convert, keras_network
 from PIL import Image
 
-from eexit_tf.errors import UserError
-from eexit_tf.tuners.space import ExitSpace
-from eexit_tf.vocabulary import Bounds
-
 pytestmark = pytest.mark.filterwarnings("ignore:Statistics for quantized inputs:UserWarning")
 
 X = np.random.default_rng(0).integers(0, 256, (60, 8, 8), dtype=np.uint8)
@@ -381,30 +377,3 @@ def test_paths_with_brackets_are_shown_as_they_are(
     found = eexit_tf(*line.split(), cwd=inputs)
     assert found.returncode == 0, found.stderr
     assert f"{tmp_path}/[bold]/[/m.tflite" in found.stdout
-
-
-NARROW = {"family": "residual", "width": 8, "stages": 2, "depth": 1, "kernel": 3}
-WIDE = {**NARROW, "width": 48}
-
-
-@pytest.mark.parametrize(
-    "bounds", [{"max_macs": 6000}, {"max_mean_macs": 6000}, {"max_params": 200}]
-)
-def test_networks_that_cannot_meet_a_bound_are_rejected_before_training(
-    bounds: dict[str, int],
-) -> None:
-    space = ExitSpace((8, 8, 1), 10, Bounds(**bounds))
-    assert not space.rejected(NARROW)
-    assert space.rejected(WIDE)
-    space.check_bounds()
-    hopeless = ExitSpace((8, 8, 1), 10, Bounds(**dict.fromkeys(bounds, 100)))
-    assert hopeless.rejected(NARROW)
-    with pytest.raises(UserError, match="nothing in the search space keeps"):
-        hopeless.check_bounds()
-
-
-def test_a_bound_on_mean_macs_leaves_costlier_exits_to_a_mix() -> None:
-    everything = ExitSpace((8, 8, 1), 10, Bounds()).network(NARROW)
-    assert ExitSpace((8, 8, 1), 10, Bounds(max_mean_macs=6000)).network(NARROW).output_names == (
-        everything.output_names
-    )

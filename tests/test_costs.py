@@ -66,23 +66,26 @@ def test_resnet8_by_hand() -> None:
     assert costs.params([0]) == weights + biases
 
 
-@pytest.mark.parametrize("family", ["residual", "separable"])
-@pytest.mark.parametrize("shape", [(8, 8, 1), (49, 10, 1), (32, 32, 3)])
+@pytest.mark.parametrize("family", ["residual", "separable", "inverted_residual", "plain"])
+@pytest.mark.parametrize("shape", [(8, 8, 1), (49, 10, 1), (1, 64, 3)])
 def test_keras_and_tflite_count_the_same(family: str, shape: tuple[int, int, int]) -> None:
     """MACs and parameters of every subset's stages: before conversion as after it."""
     import numpy as np
 
+    from eexit_tf.backbones import Stage, Stem, blueprint
+    from eexit_tf.building import build
     from eexit_tf.data import Samples
+    from eexit_tf.exits import attach_exits
+    from eexit_tf.heads import HEADS
     from eexit_tf.network_costs import exit_costs
     from eexit_tf.tflite import schema
     from eexit_tf.tflite.quantization import quantize
     from eexit_tf.tflite.stages import cut
-    from eexit_tf.tuners.space import ExitSpace
-    from eexit_tf.vocabulary import Bounds
 
-    space = ExitSpace(shape, 10, Bounds())
-    values = {"family": family, "width": 8, "stages": 2, "depth": 1, "kernel": 5}
-    net = space.network(values)
+    stages = (Stage(8, kernel=5, stride=1), Stage(12))
+    backbone = build(blueprint(family, shape, Stem(8), stages))
+    exits = [Exit(tap, head) for tap in ("stem", "block1", "block2") for head in HEADS]
+    net = attach_exits(backbone, exits, classes=10)
     net.set_weights([weight + 0.01 for weight in net.get_weights()])  # a bias of 0 is dropped
     x = np.random.default_rng(0).random((8, *shape), np.float32)
     multi = quantize(net, Samples(x, np.zeros(8, np.int64)), method="ptq")

@@ -1,24 +1,23 @@
 """Attaching exits to backbones, and cutting networks down to some."""
 
-import itertools
-
-import keras_tuner
 import numpy as np
 import pytest
 
-from eexit_tf.backbones import FAMILIES, residual, taps
+from eexit_tf.backbones import FAMILIES, Stage, Stem, blueprint, residual, taps
+from eexit_tf.building import build
 from eexit_tf.errors import UserError
 from eexit_tf.exits import attach_exits, exits_of, keep_exits
 from eexit_tf.heads import HEADS
 from eexit_tf.keras import keras
 from eexit_tf.network_costs import exit_costs
-from eexit_tf.tuners.space import ExitSpace
-from eexit_tf.vocabulary import Bounds, Exit
+from eexit_tf.vocabulary import Exit
+
+NARROW = {"stem": Stem(4), "stages": (Stage(4, stride=1), Stage(8))}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_outputs_come_in_the_order_of_cost_whatever_the_order_given(family: str) -> None:
-    backbone = FAMILIES[family]((8, 8, 1), widths=(8, 16), depth=1, kernel=3)
+    backbone = build(blueprint(family, (8, 8, 1), **NARROW))
     wanted = [Exit(tap, head) for tap in reversed(taps(backbone)) for head in HEADS]
     net = attach_exits(backbone, wanted, classes=3)
     costs = exit_costs(net)
@@ -41,7 +40,7 @@ def test_a_backbones_own_classifier_stays_the_last_exit() -> None:
 
 
 def test_kept_exits_share_weights_and_say_the_same() -> None:
-    backbone = residual((8, 8, 1), widths=(4, 8))
+    backbone = residual((8, 8, 1), **NARROW)
     net = attach_exits(backbone, [Exit(tap) for tap in taps(backbone)], classes=3)
     small = keep_exits(net, [Exit("stem"), Exit("block2")])
     x = np.random.default_rng(0).random((4, 8, 8, 1), np.float32)
@@ -54,13 +53,14 @@ def test_kept_exits_share_weights_and_say_the_same() -> None:
     [
         ([Exit("nowhere")], 3, "no layer 'nowhere'"),
         ([Exit("block1", "antlers")], 3, "unknown head 'antlers'"),
+        ([Exit("block1", "conv3_conv3_conv3_dense")], 3, "one or two modules"),
         ([Exit("block1")], None, "needs classes="),
         ([], 3, "no exits given"),
     ],
 )
 def test_wrong_exits_are_explained(exits: list[Exit], classes: int | None, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        attach_exits(residual((8, 8, 1), widths=(4, 8)), exits, classes=classes)
+        attach_exits(residual((8, 8, 1), **NARROW), exits, classes=classes)
 
 
 def test_taps_on_branches_that_exclude_each_other_are_refused() -> None:
@@ -71,27 +71,3 @@ def test_taps_on_branches_that_exclude_each_other_are_refused() -> None:
     heads = [Exit(at, head) for at in ("left", "right", "joined") for head in HEADS]
     with pytest.raises(UserError, match="neither comes first"):
         attach_exits(keras.Model(inputs, joined), heads, classes=3)
-
-
-def test_every_point_of_the_space_builds_with_rising_costs() -> None:
-    space = ExitSpace((8, 8, 1), 4, Bounds())
-    hp = keras_tuner.HyperParameters()
-    space.declare_hyperparameters(hp)
-    every = list(itertools.product(*(parameter.values for parameter in hp.space)))
-    rng = np.random.default_rng(0)
-    for index in rng.choice(len(every), 12, replace=False):
-        values = dict(zip([p.name for p in hp.space], every[index], strict=True))
-        net = space.network(values)
-        costs = exit_costs(net)
-        leave = costs.leave_macs(range(len(costs)))
-        assert all(early < late for early, late in itertools.pairwise(leave)), values
-        assert not space.rejected(values)
-
-
-def test_exits_beyond_the_bounds_are_not_even_built() -> None:
-    values = {"family": "residual", "width": 8, "stages": 2, "depth": 2, "kernel": 3}
-    full = exit_costs(ExitSpace((8, 8, 1), 4, Bounds()).network(values))
-    limit = sorted(full.alone_macs(i) for i in range(len(full)))[3]
-    kept = exit_costs(ExitSpace((8, 8, 1), 4, Bounds(max_macs=limit)).network(values))
-    assert len(kept) == 4
-    assert max(kept.alone_macs(i) for i in range(len(kept))) == limit

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from eexit_tf.backbones import residual
+from eexit_tf.backbones import Stage, Stem, residual
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
 from eexit_tf.exits import attach_exits
@@ -28,7 +28,8 @@ from eexit_tf.vocabulary import Exit
 CLASSES = 4
 LABELS = np.array([0, 1, 3, 2, 1])
 EXITS = [Exit("stem"), Exit("block2")]
-COSTS = exit_costs(attach_exits(residual((8, 8, 1), widths=(4, 8)), EXITS, classes=CLASSES))
+NARROW = {"stem": Stem(4), "stages": (Stage(4, stride=1), Stage(8))}
+COSTS = exit_costs(attach_exits(residual((8, 8, 1), **NARROW), EXITS, classes=CLASSES))
 
 
 def stacked(exits: int, seed: int = 0) -> np.ndarray:
@@ -153,7 +154,7 @@ def test_gates_learn_who_is_right() -> None:
     easy = rng.random(256) < 0.5  # the hard half has labels that its inputs do not show
     x = np.where(easy, 2 * y - 1, 0)[:, None, None, None] * np.ones((1, 8, 8, 1))
     x = (x + 0.1 * rng.normal(size=x.shape)).astype(np.float32)
-    net = attach_exits(residual((8, 8, 1), widths=(4, 8)), EXITS, classes=2)
+    net = attach_exits(residual((8, 8, 1), **NARROW), EXITS, classes=2)
     model, costs = add_gates(net), exit_costs(net)
     support = SupportMatrix(Samples(x[:64], y[:64]), 2, 2)
     loss = NachosLoss(CostLoss(costs, costs.alone_macs(0)), PeakLoss(support.matrix), 0.0, 0.0)

@@ -1,133 +1,230 @@
-"""The search space: backbone families with all their candidate exits."""
+"""The search space: backbones of four families, stage by stage, with candidate exits.
 
-from collections.abc import Iterator, Sequence
+All hyperparameters are plain choices that are always there; those that a network has no use for
+(the width of a fourth stage of three) are set to their first value by `canonical`, so that one
+network is one point.
+"""
+
+from collections.abc import Iterator
+from math import prod
 from typing import Any
 
 import keras_tuner
 
-from eexit_tf.backbones import FAMILIES, taps
+from eexit_tf.backbones import FAMILIES, Stage, Stem, blueprint
+from eexit_tf.blueprints import Blueprint, Unit
+from eexit_tf.building import build
 from eexit_tf.costs import ExitCosts
-from eexit_tf.errors import UserError
-from eexit_tf.exits import attach_exits, keep_exits
-from eexit_tf.heads import HEADS
+from eexit_tf.exits import attach_exits
+from eexit_tf.heads import GRID, NACHOS, POOLED, head, head_name
 from eexit_tf.keras import keras
-from eexit_tf.network_costs import exit_costs
-from eexit_tf.vocabulary import Bounds, Exit
+from eexit_tf.network_costs import described_costs, trunk_macs
+from eexit_tf.taps import apart
+from eexit_tf.tuners.candidates import CandidateSpace, Values
+from eexit_tf.vocabulary import Exit
 
-WIDTHS = (8, 12, 16, 24, 32, 48)
-DEPTHS = (1, 2)
-KERNELS = (3, 5)
-LARGEST_STAGES = 4
+STEM_WIDTHS = (8, 12, 16, 24, 32, 48, 64)
+STRIDES = (1, 2)
+STAGES = (1, 2, 3, 4, 5)
+GROWTHS = (1.0, 1.5, 2.0)
+"""A stage's width as a multiple of the one before: widths then rise with depth, as in nearly all
+networks that are known to be good, and one mutation makes a whole network wider."""
+DEPTHS = (1, 2, 3, 4, 6)
+KERNELS = (3, 5, 7)
+EXPANSIONS = (2, 3, 4, 6)
+SHRINKS = (1, 2, 4)
+SMALLEST_SHRUNK = 16
+"""Larger side below which an input is not averaged down."""
 SMALLEST_MAP = 2
-"""Side of the feature map below which no further stage halves the resolution."""
+"""Larger side of the map below which no stride goes."""
+HEADS = ("none", "conv", "separable", "nachos")
+LARGEST_PER_INPUT = 10_000
+"""MACs an input value (a channel of a pixel) that a network may cost where no bound says more;
+MLPerf Tiny's ResNet-8 has 4,100, its DS-CNN 5,400."""
+LARGEST_TO_MEAN = 8
+"""How many times the bound on mean MACs the last exit may cost; at most an eighth of the samples
+could go there."""
 
 
-class ExitSpace(keras_tuner.HyperModel):
-    """Backbones with every head kind attached to every block.
+class ExitSpace(CandidateSpace):
+    """Backbones with two or three kinds of heads at their taps.
 
-    One point of the space is a backbone; which of its exits are used, and with which thresholds,
-    is not a hyperparameter: it is searched exactly once the network is trained.
-
-    Args:
-        input_shape: (height, width, channels).
-        classes: how many there are to tell apart.
-        bounds: exits that alone already break them are left out.
+    Every trial trains all its candidate exits at once, so it carries few kinds: the two cheap
+    ones, pooling and a dense layer, and one stronger kind that is a hyperparameter. Taps whose
+    trunks cost nearly the same are thinned out.
     """
 
-    def __init__(self, input_shape: Sequence[int], classes: int, bounds: Bounds) -> None:
-        super().__init__(name="exits")
-        self.input_shape = tuple(input_shape)
-        self.classes = classes
-        self.bounds = bounds
-        halvings = (min(self.input_shape[:2]) // SMALLEST_MAP).bit_length()
-        self.stages = tuple(range(2, max(2, min(LARGEST_STAGES, halvings)) + 1))
-
     def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
-        """Register all hyperparameters; the order of choices is from cheap to costly."""
         hp.Choice("family", list(FAMILIES), ordered=False)
-        hp.Choice("width", list(WIDTHS), ordered=True)
-        hp.Choice("stages", list(self.stages), ordered=True)
-        hp.Choice("depth", list(DEPTHS), ordered=True)
-        hp.Choice("kernel", list(KERNELS), ordered=True)
+        hp.Choice("shrink", self._shrinks(), ordered=True)
+        hp.Choice("stem_width", list(STEM_WIDTHS), ordered=True)
+        hp.Choice("stem_kernel", self._stem_kernels(), ordered=False)
+        hp.Choice("stem_stride", list(STRIDES), ordered=True)
+        hp.Choice("stages", list(STAGES), ordered=True)
+        for stage in STAGES:
+            for name, choices in _STAGE.items():
+                hp.Choice(f"{name}{stage}", list(choices), ordered=True)
+        hp.Choice("head", list(HEADS), ordered=False)
+        for name, choices in _HEAD.items():
+            hp.Choice(name, list(choices), ordered=True)
 
-    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        """The network with all candidate exits that can keep the bounds.
-
-        Raises:
-            UserError: not one of them can.
-        """
-        self.declare_hyperparameters(hp)
-        return self.network(hp.values)
-
-    def network(self, values: dict[str, Any]) -> keras.Model:
-        """As `build`, from plain values."""
-        full = self._full_network(values)
-        costs = exit_costs(full)
-        fit = self._fitting(costs)
-        if not fit:
-            raise UserError(f"no exit of {values} keeps {self.bounds}")
-        return keep_exits(full, [costs.exits[index] for index in fit])
-
-    def rejected(self, values: dict[str, Any]) -> bool:
-        """Whether no policy on this network can keep the bounds, known without training."""
-        return not self._fitting(exit_costs(self._full_network(values)))
-
-    def check_bounds(self) -> None:
-        """Refuse bounds that nothing in the space can meet.
-
-        Raises:
-            UserError: says what the smallest networks need.
-        """
-        smallest = [exit_costs(self._full_network(values)) for values in self._corners(0)]
-        if not any(self._fitting(costs) for costs in smallest):
-            macs = min(costs.alone_macs(i) for costs in smallest for i in range(len(costs)))
-            params = min(costs.params([i]) for costs in smallest for i in range(len(costs)))
-            raise UserError(
-                f"nothing in the search space keeps {self.bounds}: the cheapest network for "
-                f"inputs of {' x '.join(map(str, self.input_shape))} needs {macs:,} MACs, the "
-                f"smallest has {params:,} parameters"
+    def canonical(self, values: Values) -> Values:
+        values = dict(values)
+        side = max(self.input_shape[:2]) // values["shrink"]
+        values["stem_stride"] = _stride(side, values["stem_stride"])
+        side = -(-side // values["stem_stride"])
+        for stage in STAGES:
+            names = {name: f"{name}{stage}" for name in _STAGE}
+            if stage > values["stages"]:
+                values |= {names[name]: choices[0] for name, choices in _STAGE.items()}
+                continue
+            if values["family"] != "inverted_residual":
+                values[names["expansion"]] = EXPANSIONS[0]
+            # A kernel that reaches beyond the map from every place in it is cut.
+            values[names["kernel"]] = min(
+                k for k in KERNELS if k >= min(values[names["kernel"]], 2 * side - 1)
             )
+            values[names["stride"]] = _stride(side, values[names["stride"]])
+            side = -(-side // values[names["stride"]])
+        if values["head"] not in ("conv", "separable"):
+            values |= {name: choices[0] for name, choices in _HEAD.items()}
+        return values
 
-    def reference_macs(self) -> tuple[float, float]:
-        """From where to where hypervolumes count: one MAC an input value, and the largest bound.
-
-        Without a bound, the costliest network of the space.
-        """
-        height, width, channels = self.input_shape
-        bound = self.bounds.max_mean_macs or self.bounds.max_macs
-        if bound is None:
-            costs = [exit_costs(self._full_network(values)) for values in self._corners(-1)]
-            bound = max(c.alone_macs(i) for c in costs for i in range(len(c)))
-        return float(height * width * channels), float(bound)
-
-    def _corners(self, end: int) -> Iterator[dict[str, Any]]:
-        """The cheapest (0) or costliest (-1) values of each family."""
+    def smallest(self) -> Iterator[Values]:
         hp = keras_tuner.HyperParameters()
         self.declare_hyperparameters(hp)
         for family in FAMILIES:
-            yield {p.name: p.values[end] for p in hp.space} | {"family": family}
+            for stride in STRIDES:
+                strides = {"stem_stride": stride, "stride1": stride}
+                first = {p.name: p.values[0] for p in hp.space}
+                yield first | {"family": family, "shrink": self._shrinks()[-1]} | strides
 
-    def _full_network(self, values: dict[str, Any]) -> keras.Model:
-        widths = [values["width"] * 2**stage for stage in range(values["stages"])]
-        backbone = FAMILIES[values["family"]](
-            self.input_shape, widths=widths, depth=values["depth"], kernel=values["kernel"]
-        )
-        exits = [Exit(tap, head) for tap in taps(backbone) for head in HEADS]
-        return attach_exits(backbone, exits, classes=self.classes)
-
-    def _fitting(self, costs: ExitCosts) -> list[int]:
-        """The exits that some policy within the bounds can use; none if there is no such policy.
-
-        Alone, an exit is the cheapest policy that ends with it. On average a policy costs at
-        least its first exit alone, so that one exit must be within the mean too, but the others
-        need not be.
-        """
+    def largest_macs(self) -> float:
         bounds = self.bounds
-        fit = [
-            index
-            for index in range(len(costs))
-            if (bounds.max_macs is None or costs.alone_macs(index) <= bounds.max_macs)
-            and (bounds.max_params is None or costs.params([index]) <= bounds.max_params)
+        if bounds.max_macs is not None:
+            return bounds.max_macs
+        if bounds.max_mean_macs is not None:
+            return LARGEST_TO_MEAN * bounds.max_mean_macs
+        return LARGEST_PER_INPUT * prod(self.input_shape)
+
+    def rejected(self, values: Values) -> bool:
+        """Also where the network does not keep the bounds to its end: it would be cut short."""
+        costs = self.costs(values)
+        fit = self._fitting(costs)
+        last = [i for i in fit if costs.exits[i].at == costs.exits[-1].at]
+        return not last or min(map(costs.alone_macs, last)) > self.largest_macs()
+
+    def costs(self, values: Values) -> ExitCosts:
+        return described_costs(self.described(values))
+
+    def full_network(self, values: Values) -> keras.Model:
+        backbone = self.backbone(values)
+        return attach_exits(build(backbone), list(self.described(values)), classes=self.classes)
+
+    def described(self, values: Values) -> dict[Exit, Unit]:
+        """All candidate exits as descriptions."""
+        values = self.canonical(values)
+        kinds = [POOLED, GRID] + [_head(values)] * (values["head"] != "none")
+        units = self.backbone(values).taps
+        found = {}
+        for tap in (units[index] for index in apart(trunk_macs(units))):
+            # On a map of one place, pooling does nothing and a stride goes nowhere.
+            for kind in kinds if tap.shape[:2] != (1, 1) else kinds[:1]:
+                exit_ = Exit(tap.name, kind)
+                found[exit_] = head(tap, kind, self.classes, exit_.name)
+        return found
+
+    def backbone(self, values: Values) -> Blueprint:
+        """The backbone as a description."""
+        values = self.canonical(values)
+        return blueprint(values["family"], self.input_shape, *_shape(values))
+
+    def describe(self, values: Values) -> str:
+        return describe(self.canonical(values))
+
+    def _shrinks(self) -> list[int]:
+        """Windows that divide every side longer than 1 and leave enough of the input."""
+        sides = [side for side in self.input_shape[:2] if side > 1]
+        return [
+            shrink
+            for shrink in SHRINKS
+            if shrink == 1
+            or (all(s % shrink == 0 for s in sides) and max(sides) >= shrink * SMALLEST_SHRUNK)
         ]
-        cheapest = min((costs.alone_macs(index) for index in fit), default=0)
-        return fit if bounds.max_mean_macs is None or cheapest <= bounds.max_mean_macs else []
+
+    def _stem_kernels(self) -> list[str]:
+        """Square ones; for spectra and the like that of DS-CNN, for time series a long one too."""
+        height, width = self.input_shape[:2]
+        if 1 in (height, width):
+            return ["3x3", "5x5", "9x9"]  # 1 x 3, 1 x 5, 1 x 9
+        return ["3x3", "5x5", "10x4"] if height >= 2 * width else ["3x3", "5x5"]
+
+
+_STAGE: dict[str, tuple[Any, ...]] = {
+    "growth": GROWTHS,
+    "depth": DEPTHS,
+    "kernel": KERNELS,
+    "stride": STRIDES,
+    "expansion": EXPANSIONS,
+}
+"""Hyperparameters of each stage."""
+_HEAD: dict[str, tuple[Any, ...]] = {
+    "head_modules": (1, 2),
+    "head_kernel": (3, 5),
+    "head_growth": (1, 2),
+    "head_pool": (0, 1),
+}
+"""Hyperparameters of heads of modules."""
+
+
+def _stride(side: int, stride: int) -> int:
+    """The stride, if there is enough left of the map for it."""
+    return stride if side >= 2 * SMALLEST_MAP else 1
+
+
+def _multiple_of_4(width: float) -> int:
+    """What int8 kernels work on at a time."""
+    return 4 * round(width / 4)
+
+
+def _slow(stride: int) -> str:
+    return f"s{stride}" if stride > 1 else ""
+
+
+def describe(values: Values) -> str:
+    """Such as `separable 16k3x3s2, 2 x 24k3, 3 x 48k5s2, conv3_dense`: widths, kernels, strides.
+
+    Args:
+        values: canonical ones.
+    """
+    stem, stages = _shape(values)
+    said = [f"{stem.width}k{values['stem_kernel']}{_slow(stem.stride)}"]
+    for stage in stages:
+        wider = f"e{stage.expansion}" if values["family"] == "inverted_residual" else ""
+        times = f"{stage.depth} x " if stage.depth > 1 else ""
+        said.append(f"{times}{stage.width}{wider}k{stage.kernel}{_slow(stage.stride)}")
+    if values["head"] != "none":
+        said.append(_head(values))
+    shrunk = f" of 1/{values['shrink']}" if values["shrink"] > 1 else ""
+    return f"{values['family']}{shrunk} {', '.join(said)}"
+
+
+def _shape(values: Values) -> tuple[Stem, list[Stage]]:
+    """Stem and stages of canonical values."""
+    height, width = map(int, values["stem_kernel"].split("x"))
+    stem = Stem(values["stem_width"], (height, width), values["stem_stride"], values["shrink"])
+    stages, channels = [], stem.width
+    for stage in range(1, values["stages"] + 1):
+        given = {name: values[f"{name}{stage}"] for name in _STAGE}
+        channels = _multiple_of_4(channels * given.pop("growth"))
+        stages.append(Stage(channels, **given))
+    return stem, stages
+
+
+def _head(values: Values) -> str:
+    """The stronger kind of head."""
+    if values["head"] == "nachos":
+        return NACHOS
+    kernel, growth, pooled = (values[f"head_{name}"] for name in ("kernel", "growth", "pool"))
+    module = (values["head"], kernel, growth, bool(pooled))
+    return head_name([module] * values["head_modules"])

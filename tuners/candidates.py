@@ -1,0 +1,125 @@
+"""What every search space has in common: networks with candidate exits, held against bounds."""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import keras_tuner
+
+from eexit_tf.costs import ExitCosts
+from eexit_tf.errors import UserError
+from eexit_tf.exits import keep_exits
+from eexit_tf.keras import keras
+from eexit_tf.vocabulary import Bounds
+
+Values = dict[str, Any]
+
+
+class CandidateSpace(keras_tuner.HyperModel):
+    """Networks, each with all its candidate exits.
+
+    Which of a network's exits are used, and with which thresholds, is not a hyperparameter: it
+    is searched exactly once the network is trained.
+
+    Args:
+        input_shape: (height, width, channels).
+        classes: how many there are to tell apart.
+        bounds: exits that alone already break them are left out.
+    """
+
+    def __init__(self, input_shape: Sequence[int], classes: int, bounds: Bounds) -> None:
+        super().__init__(name="exits")
+        self.input_shape = tuple(input_shape)
+        self.classes = classes
+        self.bounds = bounds
+
+    @abstractmethod
+    def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
+        """Register all hyperparameters, as choices; ordered ones go from cheap to costly."""
+
+    @abstractmethod
+    def full_network(self, values: Values) -> keras.Model:
+        """The network with all candidate exits."""
+
+    @abstractmethod
+    def costs(self, values: Values) -> ExitCosts:
+        """What the exits of `full_network` cost."""
+
+    @abstractmethod
+    def describe(self, values: Values) -> str:
+        """A network in a few words."""
+
+    def canonical(self, values: Values) -> Values:
+        """The values that stand for all that build the same network."""
+        return dict(values)
+
+    def smallest(self) -> Iterable[Values]:
+        """The cheapest networks of the space, if they are known."""
+        return ()
+
+    @abstractmethod
+    def largest_macs(self) -> float:
+        """What one sample may cost on the largest networks of the space."""
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        """The network with all candidate exits that can keep the bounds.
+
+        Raises:
+            UserError: not one of them can.
+        """
+        self.declare_hyperparameters(hp)
+        return self.network(hp.values)
+
+    def network(self, values: Values) -> keras.Model:
+        """As `build`, from plain values."""
+        costs = self.costs(values)
+        fit = self._fitting(costs)
+        if not fit:
+            raise UserError(f"no exit of {self.describe(values)} keeps {self.bounds}")
+        return keep_exits(self.full_network(values), [costs.exits[index] for index in fit])
+
+    def rejected(self, values: Values) -> bool:
+        """Whether no policy on this network can keep the bounds, known without training."""
+        return not self._fitting(self.costs(values))
+
+    def check_bounds(self) -> None:
+        """Refuse bounds that nothing in the space can meet.
+
+        Raises:
+            UserError: says what the smallest networks need.
+        """
+        smallest = [self.costs(values) for values in self.smallest()]
+        if smallest and not any(self._fitting(costs) for costs in smallest):
+            macs = min(costs.alone_macs(i) for costs in smallest for i in range(len(costs)))
+            params = min(costs.params([i]) for costs in smallest for i in range(len(costs)))
+            raise UserError(
+                f"nothing in the search space keeps {self.bounds}: the cheapest network for "
+                f"inputs of {' x '.join(map(str, self.input_shape))} needs {macs:,} MACs, the "
+                f"smallest has {params:,} parameters"
+            )
+
+    def reference_macs(self) -> tuple[float, float]:
+        """From where to where hypervolumes count: one MAC an input value, and the largest bound.
+
+        Without a bound, the costliest network of the space.
+        """
+        height, width, channels = self.input_shape
+        bound = self.bounds.max_mean_macs or self.bounds.max_macs or self.largest_macs()
+        return float(height * width * channels), float(bound)
+
+    def _fitting(self, costs: ExitCosts) -> list[int]:
+        """The exits that some policy within the bounds can use; none if there is no such policy.
+
+        Alone, an exit is the cheapest policy that ends with it. On average a policy costs at
+        least its first exit alone, so that one exit must be within the mean too, but the others
+        need not be.
+        """
+        bounds = self.bounds
+        fit = [
+            index
+            for index in range(len(costs))
+            if (bounds.max_macs is None or costs.alone_macs(index) <= bounds.max_macs)
+            and (bounds.max_params is None or costs.params([index]) <= bounds.max_params)
+        ]
+        cheapest = min((costs.alone_macs(index) for index in fit), default=0)
+        return fit if bounds.max_mean_macs is None or cheapest <= bounds.max_mean_macs else []
