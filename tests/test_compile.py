@@ -17,15 +17,18 @@ from eexit_tf.cli import cli
 from eexit_tf.confidences import Confidence, levels
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
+from eexit_tf.exits import attach_exits, exits_of
 from eexit_tf.tflite import costs, schema, splice, spliced
-from eexit_tf.tflite.compiler import compile_file
+from eexit_tf.tflite.compiler import compile, compile_file
 from eexit_tf.tflite.describe import describe
 from eexit_tf.tflite.evaluation import evaluate
 from eexit_tf.tflite.interpreter import EarlyExitInterpreter
 from eexit_tf.tflite.normalize import normalize
+from eexit_tf.tflite.quantization import quantize
 from eexit_tf.tflite.runtimes import LiteRT, Tflm
 from eexit_tf.tflite.stages import cut
 from eexit_tf.tflite.unsplice import unsplice
+from eexit_tf.vocabulary import Exit, ExitUse, OperatingPoint
 
 
 @lru_cache
@@ -321,3 +324,23 @@ def test_a_mean_over_a_map_is_hinted_at(exits: int, hinted: bool, tmp_path: Path
     done = CliRunner().invoke(cli, [*arguments, ",".join(["0.9"] * (exits - 1))])
     assert done.exit_code == 0, done.output
     assert ("hint: 1 MEAN over height and width" in done.output) is hinted
+
+
+def test_the_backbones_own_classifier_is_an_exit() -> None:
+    """Its output has a name without a head, in the file as in Keras."""
+    layers = tf_keras.layers
+    x = inputs = layers.Input((8, 8, 1))
+    x = layers.ReLU(name="tap")(layers.Conv2D(4, 3)(x))
+    x = layers.Flatten()(layers.MaxPooling2D(2)(layers.Conv2D(4, 3)(x)))
+    backbone = tf_keras.Model(inputs, layers.Dense(3, activation="softmax", name="classify")(x))
+    net = attach_exits(backbone, [Exit("tap")])
+    x = np.random.default_rng(0).normal(size=(40, 8, 8, 1)).astype(np.float32)
+    samples = Samples(x, np.arange(40) % 3)
+    uses = tuple(ExitUse(exit_.at, exit_.head, 0.5, 0.5, 1) for exit_ in exits_of(net))
+    point = OperatingPoint("1", "1", 0.5, 1.0, 1, 1, uses)
+    model = compile(quantize(net, samples, method="ptq"), point)
+    assert [(exit_.at, exit_.head) for exit_ in model.exits] == [
+        ("tap", "pool_dense"),
+        ("classify", "own"),
+    ]
+    assert evaluate(model, samples).samples == 40

@@ -4,6 +4,7 @@ from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.errors import UserError
 from eexit_tf.tflite import schema
+from eexit_tf.vocabulary import Exit
 
 
 class Lineage:
@@ -25,13 +26,18 @@ class Lineage:
 
 
 def resolve(model: fb.ModelT, name: str) -> int:
-    """The tensor of an output, by its name in the file or with TFMOT's `quant_` left out.
+    """The tensor of an output, by its name in the file or that of the exit behind it.
+
+    The file's name may have TFMOT's `quant_` before it, or be that of a classifier that the
+    backbone brought along, which `Exit.name` ends in `own`.
 
     Raises:
         UserError: there is no such output.
     """
     outputs = schema.outputs_by_name(model)
-    for candidate in (name, f"quant_{name}"):
-        if candidate in outputs:
-            return outputs[candidate]
+    if name in outputs:
+        return outputs[name]
+    for output, index in outputs.items():
+        if Exit.parse(output).name == name:
+            return index
     raise UserError(f"no output {name!r} in the file; its outputs are {', '.join(outputs)}")

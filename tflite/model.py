@@ -28,8 +28,8 @@ class MultiExit:
 
     Attributes:
         content: the `.tflite` file.
-        exits: its exits, in the order of execution; an output's name is its `Exit.name`,
-            or that with `quant_` before it.
+        exits: its exits, in the order of execution, each behind the output whose name
+            `Exit.parse` makes it of.
         quantization: how it came to int8.
     """
 
