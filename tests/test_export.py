@@ -529,3 +529,23 @@ def test_the_command(network: Path, tmp_path: Path) -> None:
     missing = CliRunner().invoke(cli, ["export", "no.tflite", *arguments[2:]])
     assert missing.exit_code == 2
     assert "cannot read no.tflite" in missing.output
+
+
+@pytest.mark.parametrize("place", ["taken/project", "taken/deep/project", "loop/project"])
+def test_a_path_that_leads_nowhere_is_refused(network: Path, place: str, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("mine")
+    (tmp_path / "loop").symlink_to("nowhere")
+    command = ["export", str(network), "--format", "cc", "--output", str(tmp_path / place)]
+    done = CliRunner().invoke(cli, command)
+    assert done.exit_code == 2
+    assert "is a file; expected a folder" in done.output or "File exists" in done.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["loop", "taken"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission_is_refused(network: Path, tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o555)
+    command = ["export", str(network), "--format", "cc", "--output", str(tmp_path / "locked" / "p")]
+    done = CliRunner().invoke(cli, command)
+    assert done.exit_code == 2
+    assert "Permission denied" in done.output

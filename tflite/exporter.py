@@ -63,7 +63,10 @@ def export(
     digests = {path: _digest(content) for path, content in sorted(files.items())}
     marker = {"schema": 1, "format": format, "name": name, "files": digests}
     directory = Path(directory)
-    if not directory.exists():
+    there = next(place for place in (directory, *directory.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise UserError(f"{there} is a file; expected a folder")
+    if there != directory:
         _write_new(directory, files, marker)
     else:
         _write_over(directory, files, marker)
@@ -124,8 +127,6 @@ def _write_new(directory: Path, files: Mapping[str, bytes], marker: dict[str, An
 
 def _write_over(directory: Path, files: Mapping[str, bytes], marker: dict[str, Any]) -> None:
     """Replace an earlier export in the folder, or fill it if it is empty."""
-    if not directory.is_dir():
-        raise UserError(f"{directory} is a file; expected a folder")
     earlier = _earlier(directory)
     changed = [
         path

@@ -27,6 +27,16 @@ VERBS = (
 """In the order of the pipeline; the verb `search` is the command `search` in `cli/search.py`."""
 
 
+_WRONG_PATHS = (
+    FileExistsError,
+    FileNotFoundError,
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+)
+"""What the user can mend by another path; a full disk is not among them."""
+
+
 class Pipeline(click.Group):
     """The verbs in the order of the pipeline, with errors told apart by their exit code."""
 
@@ -48,7 +58,8 @@ class Pipeline(click.Group):
             raise
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
-            raise click.ClickException(f"{where}{error.strerror or error}") from error
+            kind = click.UsageError if isinstance(error, _WRONG_PATHS) else click.ClickException
+            raise kind(f"{where}{error.strerror or error}") from error
 
 
 @click.command(cls=Pipeline, context_settings={"help_option_names": ["-h", "--help"]})
