@@ -17,7 +17,7 @@ from eexit_tf.tuners import tuner, worker
 from eexit_tf.tuners.archive import load_front
 from eexit_tf.tuners.chief import Chief, served
 from eexit_tf.tuners.progress import SearchProgress
-from eexit_tf.tuners.search import SearchSettings, _tuner, _write_front, search
+from eexit_tf.tuners.search import SearchSettings, _write_front, make_tuner, search
 from eexit_tf.tuners.space import ExitSpace
 from eexit_tf.tuners.worker import Address, ChiefClient
 from eexit_tf.vocabulary import Bounds
@@ -138,7 +138,7 @@ def client(address: Address, directory: Path) -> ChiefClient:
 def chief(directory: Path, token: str) -> Chief:
     bounds = Bounds()
     space = ExitSpace((8, 8, 1), 4, bounds)
-    tuner_ = _tuner(space, directory, SearchSettings("digits", "", 0, 1, bounds), max_trials=4)
+    tuner_ = make_tuner(space, directory, SearchSettings("digits", "", 0, 1, bounds), max_trials=4)
     found = _write_front(tuner_, directory, SearchSettings("digits", "", 0, 1, bounds))
     progress = SearchProgress(Lines(), tuner_.oracle, 1, found, str)
     return Chief(tuner_.oracle, progress, lambda trial_id: None, token)

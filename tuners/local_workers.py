@@ -1,16 +1,23 @@
-"""A search's worker processes on this machine."""
+"""A search's worker processes on this machine, and the loop that watches over all workers."""
 
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+from eexit_tf.reporter import Reporter
+from eexit_tf.tuners.chief import Chief, served
 from eexit_tf.tuners.worker import Address, TrialError
 
 MOST_DEATHS = 3
 """Workers, for each that there should be, that may be killed in a row outside of any trial."""
+LOCALLY: Address = ("127.0.0.1", 0)
+EVERYWHERE = ("", "0.0.0.0", "::")
+POLL = 0.2
+"""Seconds between two looks at the workers."""
 THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 
@@ -91,3 +98,42 @@ class LocalWorkers:
             stdout=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for this process, which ends them
         )
+
+
+def serve(
+    chief: Chief,
+    directory: Path,
+    workers: int,
+    address: Address | None,
+    *,
+    tensorboard: bool,
+    reporter: Reporter,
+) -> None:
+    """Let workers run a search's trials until all have ended.
+
+    Args:
+        chief: hands the trials out.
+        directory: the search's folder.
+        workers: on this machine.
+        address: where workers of other machines find the chief, if there can be any.
+        tensorboard: see `ExitTuner`.
+        reporter: told where it is served.
+
+    Raises:
+        UserError: it cannot be served there.
+        TrialError: a worker stopped the search.
+    """
+    if chief.finished():
+        return
+    with served(chief, address or LOCALLY) as (host, port):
+        if address:
+            reporter.say(f"workers can join at {host}:{port}")
+        here = ("127.0.0.1" if host in EVERYWHERE else host, port)
+        with LocalWorkers(workers, directory, here, tensorboard=tensorboard) as local:
+            while not chief.check():
+                try:
+                    local.watch(chief.bury)
+                except TrialError:
+                    chief.check()  # may know better why
+                    raise
+                time.sleep(POLL)

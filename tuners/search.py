@@ -5,15 +5,11 @@ import hashlib
 import io
 import json
 import os
-import secrets
 import shutil
-import time
-import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import grpc
 import keras_tuner
 
 from eexit_tf.data import Dataset
@@ -23,22 +19,17 @@ from eexit_tf.fronts import FRONT, SearchFront
 from eexit_tf.keras import keras
 from eexit_tf.locks import locked
 from eexit_tf.reporter import SILENT, Reporter
-from eexit_tf.tuners.chief import Chief, served
-from eexit_tf.tuners.local_workers import LocalWorkers
+from eexit_tf.tuners.chief import Chief
+from eexit_tf.tuners.local_workers import serve
 from eexit_tf.tuners.oracle import ParetoOracle
 from eexit_tf.tuners.progress import SearchProgress
 from eexit_tf.tuners.space import ExitSpace
-from eexit_tf.tuners.tuner import ExitTuner, describe
-from eexit_tf.tuners.worker import Address, ChiefClient, TrialError, set_environment
+from eexit_tf.tuners.tuner import ExitTuner
+from eexit_tf.tuners.worker import Address
 from eexit_tf.vocabulary import Bounds, Front
 
 MANIFEST = "search.json"
 SCHEMA = 1
-LOCALLY: Address = ("127.0.0.1", 0)
-EVERYWHERE = ("", "0.0.0.0", "::")
-STOPPED = "the chief has stopped the search; it says why"
-POLL = 0.2
-"""Seconds between two looks at the workers."""
 
 
 @dataclass(frozen=True)
@@ -156,9 +147,9 @@ def search(
         raise UserError(f"--output {output} is a file, not a folder")
     with locked(output) as token:
         _prepare(output, settings, overwrite)
-        tuner = _tuner(space, output, settings, max_trials, tensorboard)
+        tuner = make_tuner(space, output, settings, max_trials, tensorboard)
         found = _write_front(tuner, output, settings)
-        progress = SearchProgress(reporter, tuner.oracle, epochs, found, describe)
+        progress = SearchProgress(reporter, tuner.oracle, epochs, found, space.describe)
 
         def after_trial(trial_id: str) -> None:
             progress.ended(trial_id, _write_front(tuner, output, settings))
@@ -166,7 +157,7 @@ def search(
         if workers or chief:
             tuner.save()
             server = Chief(tuner.oracle, progress, after_trial, token)
-            _distribute(server, output, workers, chief, tensorboard, reporter)
+            serve(server, output, workers, chief, tensorboard=tensorboard, reporter=reporter)
         else:
             tuner.on_epoch, tuner.after_trial = progress.epoch, after_trial
             try:
@@ -179,73 +170,6 @@ def search(
     return found.front
 
 
-def join(
-    data: Dataset,
-    output: Path,
-    address: Address,
-    *,
-    bounds: Bounds,
-    epochs: int,
-    seed: int,
-    tensorboard: bool = False,
-) -> None:
-    """Train trials for a search that runs elsewhere, until it ends.
-
-    Args:
-        data, bounds, epochs, seed, tensorboard: as in the search.
-        output: the search's folder, which both machines must share: trained weights and exact
-            fronts go through it.
-        address: of the search's chief.
-
-    Raises:
-        UserError: there is no chief, or another search in the folder.
-        TrialError: a trial stopped the search.
-    """
-    settings = SearchSettings(data.name, data_sha256(data), seed, epochs, bounds)
-    there = SearchSettings.load(output)
-    settings.check_same(there, output)
-    work(
-        data,
-        output,
-        settings,
-        address,
-        tuner_id=f"join{secrets.token_hex(4)}",
-        tensorboard=tensorboard,
-    )
-
-
-def work(
-    data: Dataset,
-    output: Path,
-    settings: SearchSettings,
-    address: Address,
-    *,
-    tuner_id: str,
-    tensorboard: bool,
-) -> None:
-    """As `join`, as a worker of that name (which no other may have)."""
-    _check_data(data, settings, output)
-    set_environment(tuner_id, address)
-    space = ExitSpace(data.input_shape, data.classes, settings.bounds)
-    tuner = _tuner(space, output, settings, max_trials=1, tensorboard=tensorboard)
-    chief = ChiefClient(tuner.oracle, output)
-    tuner.oracle, tuner.on_epoch = chief, chief.epoch
-    chief.connect()
-    try:
-        tuner.search(data, settings.epochs)
-    except keras_tuner.errors.FatalError as error:
-        if isinstance(error.__cause__, grpc.RpcError):
-            raise TrialError(STOPPED) from error
-        message = "".join(traceback.format_exception(error.__cause__ or error))
-        chief.stop_search(message)
-        raise TrialError(message) from error
-    except grpc.RpcError as error:
-        raise TrialError(STOPPED) from error
-    except KeyboardInterrupt:
-        chief.leave()
-        raise
-
-
 def load_network(data: Dataset, directory: Path, trial: str) -> keras.Model:
     """The trained network of a finished trial, with all its candidate exits.
 
@@ -253,9 +177,9 @@ def load_network(data: Dataset, directory: Path, trial: str) -> keras.Model:
         UserError: the folder's search is not of this data, or the trial's files are gone.
     """
     settings = SearchSettings.load(directory)
-    _check_data(data, settings, directory)
+    check_data(data, settings, directory)
     space = ExitSpace(data.input_shape, data.classes, settings.bounds)
-    return _tuner(space, directory, settings, max_trials=1).load_network(trial)
+    return make_tuner(space, directory, settings, max_trials=1).load_network(trial)
 
 
 def data_sha256(data: Dataset) -> str:
@@ -267,7 +191,7 @@ def data_sha256(data: Dataset) -> str:
     return digest.hexdigest()
 
 
-def _check_data(data: Dataset, settings: SearchSettings, directory: Path) -> None:
+def check_data(data: Dataset, settings: SearchSettings, directory: Path) -> None:
     if settings.data_sha256 != data_sha256(data):
         raise UserError(
             f"{directory} holds a search on {settings.dataset}, whose data has changed since"
@@ -286,7 +210,7 @@ def _prepare(output: Path, settings: SearchSettings, overwrite: bool) -> None:
     write_json(output / MANIFEST, settings.to_json())
 
 
-def _tuner(
+def make_tuner(
     space: ExitSpace,
     output: Path,
     settings: SearchSettings,
@@ -308,31 +232,6 @@ def _tuner(
             f"the state of the search in {output / 'trials'} cannot be read ({error}); "
             f"--overwrite starts over"
         ) from error
-
-
-def _distribute(
-    chief: Chief,
-    output: Path,
-    workers: int,
-    address: Address | None,
-    tensorboard: bool,
-    reporter: Reporter,
-) -> None:
-    """Serve trials until all have ended."""
-    if chief.finished():
-        return
-    with served(chief, address or LOCALLY) as (host, port):
-        if address:
-            reporter.say(f"workers can join at {host}:{port}")
-        here = ("127.0.0.1" if host in EVERYWHERE else host, port)
-        with LocalWorkers(workers, output, here, tensorboard=tensorboard) as local:
-            while not chief.check():
-                try:
-                    local.watch(chief.bury)
-                except TrialError:
-                    chief.check()  # may know better why
-                    raise
-                time.sleep(POLL)
 
 
 def _nothing_found(tried: Front, trials: int, bounds: Bounds) -> str:

@@ -213,9 +213,3 @@ def trial_seed(seed: int, trial_id: str) -> int:
     """A trial's own seed, the same on every machine and in every process."""
     digest = hashlib.sha256(f"{seed}/{int(trial_id)}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
-
-
-def describe(values: dict[str, Any]) -> str:
-    """Hyperparameter values in a few words."""
-    family = values["family"]
-    return " ".join([family, *(f"{k} {v}" for k, v in values.items() if k != "family")])

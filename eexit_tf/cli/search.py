@@ -93,13 +93,14 @@ def search(
     if tensorboard and find_spec("tensorboard") is None:
         raise click.UsageError("--tensorboard needs TensorBoard: pip install eexit-tf[tensorboard]")
     from eexit_tf.data import load
+    from eexit_tf.tuners import joining
     from eexit_tf.tuners import search as searches
     from eexit_tf.tuners.worker import TrialError
 
     data = load(dataset)
     try:
         if join:
-            searches.join(
+            joining.join(
                 data,
                 output,
                 join,

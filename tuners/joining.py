@@ -1,0 +1,83 @@
+"""Training for a search whose oracle is in another process, on this machine or another."""
+
+import secrets
+import traceback
+from pathlib import Path
+
+import grpc
+import keras_tuner
+
+from eexit_tf.data import Dataset
+from eexit_tf.tuners.search import SearchSettings, check_data, data_sha256, make_tuner
+from eexit_tf.tuners.space import ExitSpace
+from eexit_tf.tuners.worker import Address, ChiefClient, TrialError, set_environment
+from eexit_tf.vocabulary import Bounds
+
+STOPPED = "the chief has stopped the search; it says why"
+
+
+def join(
+    data: Dataset,
+    output: Path,
+    address: Address,
+    *,
+    bounds: Bounds,
+    epochs: int,
+    seed: int,
+    tensorboard: bool = False,
+) -> None:
+    """Train trials for a search that runs elsewhere, until it ends.
+
+    Args:
+        data, bounds, epochs, seed, tensorboard: as in the search.
+        output: the search's folder, which both machines must share: trained weights and exact
+            fronts go through it.
+        address: of the search's chief.
+
+    Raises:
+        UserError: there is no chief, or another search in the folder.
+        TrialError: a trial stopped the search.
+    """
+    settings = SearchSettings(data.name, data_sha256(data), seed, epochs, bounds)
+    there = SearchSettings.load(output)
+    settings.check_same(there, output)
+    work(
+        data,
+        output,
+        settings,
+        address,
+        tuner_id=f"join{secrets.token_hex(4)}",
+        tensorboard=tensorboard,
+    )
+
+
+def work(
+    data: Dataset,
+    output: Path,
+    settings: SearchSettings,
+    address: Address,
+    *,
+    tuner_id: str,
+    tensorboard: bool,
+) -> None:
+    """As `join`, as a worker of that name (which no other may have)."""
+    check_data(data, settings, output)
+    set_environment(tuner_id, address)
+    space = ExitSpace(data.input_shape, data.classes, settings.bounds)
+    tuner = make_tuner(space, output, settings, max_trials=1, tensorboard=tensorboard)
+    chief = ChiefClient(tuner.oracle, output)
+    tuner.oracle, tuner.on_epoch = chief, chief.epoch
+    chief.connect()
+    try:
+        tuner.search(data, settings.epochs)
+    except keras_tuner.errors.FatalError as error:
+        if isinstance(error.__cause__, grpc.RpcError):
+            raise TrialError(STOPPED) from error
+        message = "".join(traceback.format_exception(error.__cause__ or error))
+        chief.stop_search(message)
+        raise TrialError(message) from error
+    except grpc.RpcError as error:
+        raise TrialError(STOPPED) from error
+    except KeyboardInterrupt:
+        chief.leave()
+        raise
