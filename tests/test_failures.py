@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from eexit_tf.cli import cli
 from eexit_tf.data import Dataset, load
 from eexit_tf.errors import UserError
 from eexit_tf.keras import tf
@@ -62,6 +64,27 @@ def test_trials_that_diverge_or_run_out_of_memory_find_nothing_and_the_search_go
     assert "OOM when allocating tensor" in lines.said[0]
     assert "out of memory: Unable to allocate" in lines.said[1]
     assert "diverged: its loss became nan in epoch 1" in lines.said[2]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--chief", "nowhere"], "'nowhere' is not HOST:PORT, such as"),
+        (["--join", "here:70000"], "'here:70000' is not HOST:PORT, such as"),
+        (["--join", "here:7000", "--workers", "2"], "--join goes without --workers"),
+    ],
+)
+def test_addresses_are_checked_before_the_data_is_read(options: list[str], said: str) -> None:
+    run = CliRunner().invoke(cli, ["search", "--dataset", "no", "--output", "no", *options])
+    assert (run.exit_code, said in run.output) == (2, True), run.output
+
+
+def test_other_ways_to_distribute_are_told_apart(
+    digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    with pytest.raises(UserError, match="KERASTUNER_ORACLE_IP is set; unset it, and use --chief"):
+        search(digits, tmp_path, max_trials=1, **LIMITS)
 
 
 @pytest.fixture
