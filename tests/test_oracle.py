@@ -1,17 +1,34 @@
 """The oracle's ranking, proposals and state, without any training."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from keras_tuner.engine.trial import TrialStatus
+from keras_tuner.engine.trial import Trial, TrialStatus
 
+from eexit_tf.costs import ExitCosts
 from eexit_tf.tuners.archive import save_front
 from eexit_tf.tuners.oracle import ParetoOracle, violation
-from eexit_tf.tuners.space import ExitSpace
-from eexit_tf.vocabulary import Bounds, ExitUse, Front, OperatingPoint
+from eexit_tf.vocabulary import Bounds, Exit, ExitUse, Front, OperatingPoint
 
 REFERENCE = (64.0, 1e6)
+SPACE = {
+    "family": ("residual", "separable"),
+    "width": (4, 8, 12, 16, 24, 32),
+    "depth": (1, 2, 3, 4),
+    "kernel": (3, 5, 7),
+}
+
+
+def costs(values: dict) -> ExitCosts:
+    """Three exits; wider, deeper networks with larger kernels cost more."""
+    block = values["width"] * values["kernel"] ** 2 * (4 if values["family"] == "residual" else 1)
+    trunk = tuple(block * (1 + tap * values["depth"]) for tap in range(3))
+    exits = tuple(Exit(f"block{tap}") for tap in range(3))
+    head = (values["width"],) * 3
+    return ExitCosts(exits, trunk, head, trunk, head, decision=5)
 
 
 def point(trial: str, accuracy: float, macs: float) -> OperatingPoint:
@@ -22,9 +39,10 @@ def point(trial: str, accuracy: float, macs: float) -> OperatingPoint:
 def oracle(directory: Path, bounds: Bounds | None = None, **changes: object) -> ParetoOracle:
     bounds = bounds or Bounds()
     settings: dict = {"max_trials": 12, "seed": 0, "rejected": lambda values: False} | changes
-    made = ParetoOracle(bounds=bounds, reference_macs=REFERENCE, **settings)
+    made = ParetoOracle(bounds=bounds, reference_macs=REFERENCE, costs=costs, **settings)
     made._set_project_dir(str(directory), "trials")
-    ExitSpace((8, 8, 1), 4, bounds).declare_hyperparameters(made.hyperparameters)
+    for name, choices in SPACE.items():
+        made.hyperparameters.Choice(name, list(choices), ordered=name != "family")
     return made
 
 
@@ -32,12 +50,16 @@ def finish(made: ParetoOracle, *points: tuple[float, float]) -> str:
     """Run one trial of the oracle with these results; its id."""
     trial = made.create_trial("tuner0")
     assert trial.status == TrialStatus.RUNNING
+    end(made, trial, *points)
+    return trial.trial_id
+
+
+def end(made: ParetoOracle, trial: Trial, *points: tuple[float, float]) -> None:
     front = Front(tuple(point(trial.trial_id, *p) for p in points))
     save_front(Path(made._get_trial_dir(trial.trial_id)), front)
     made.update_trial(trial.trial_id, {"hypervolume": 0.0})
     trial.status = TrialStatus.COMPLETED
     made.end_trial(trial)
-    return trial.trial_id
 
 
 def test_a_trial_ranks_by_its_best_point_and_then_by_what_the_archive_would_lose(
@@ -75,7 +97,7 @@ def test_rejected_values_and_repetitions_are_never_proposed(tmp_path: Path) -> N
     for number in range(12):
         trial = finish(made, (0.5 + number / 100, 1e3 + number))
         seen.append(made.get_trial(trial).hyperparameters.values)
-    assert all(values["family"] == "separable" for values in seen)
+    assert all(values["family"] != "residual" for values in seen)
     assert len({json.dumps(values, sort_keys=True) for values in seen}) == 12
 
 
@@ -84,20 +106,72 @@ def test_an_exhausted_space_ends_the_search(tmp_path: Path) -> None:
     assert made.create_trial("tuner0").status == TrialStatus.STOPPED
 
 
-def test_proposals_depend_on_seed_and_finished_trials_alone(tmp_path: Path) -> None:
-    def proposals(directory: Path, seed: int) -> list[dict]:
+def proposals(directory: Path, seed: int, trials: int = 8) -> list[dict]:
+    """Of a search in which every proposal is made by a freshly loaded oracle."""
+    values = []
+    for _ in range(trials):
         made = oracle(directory, seed=seed)
-        values = []
-        for number in range(8):
-            trial = finish(made, (0.5 + number / 50, 1e3 * (1 + number)))
-            values.append(made.get_trial(trial).hyperparameters.values)
-            reloaded = oracle(directory, seed=seed)  # as another process would
-            reloaded.reload()
-            made = reloaded
-        return values
+        if Path(made._get_oracle_fname()).exists():
+            made.reload()
+        number = len(made.end_order)
+        trial = finish(made, (0.5 + number / 50, 1e3 * (1 + number)))
+        values.append(made.get_trial(trial).hyperparameters.values)
+    return values
 
-    assert proposals(tmp_path / "a", 0) == proposals(tmp_path / "b", 0)
-    assert proposals(tmp_path / "c", 0) != proposals(tmp_path / "d", 1)
+
+def test_proposals_depend_on_seed_and_finished_trials_alone(tmp_path: Path) -> None:
+    first = proposals(tmp_path / "a", 0)
+    assert proposals(tmp_path / "b", 1) != first
+    made = oracle(tmp_path / "c", seed=0)
+    uninterrupted = []
+    for number in range(8):
+        trial = finish(made, (0.5 + number / 50, 1e3 * (1 + number)))
+        uninterrupted.append(made.get_trial(trial).hyperparameters.values)
+    assert uninterrupted == first
+    again = (
+        "import sys, pathlib, test_oracle as t; print(t.proposals(pathlib.Path(sys.argv[1]), 0))"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", again, str(tmp_path / "d")],
+        capture_output=True,
+        check=True,
+        cwd=Path(__file__).parent,
+    )
+    assert printed.stdout.decode().splitlines()[-1] == str(first)
+
+
+def test_what_is_running_is_not_proposed_again_nor_anything_that_would_bring_the_same(
+    tmp_path: Path,
+) -> None:
+    made = oracle(tmp_path)
+    for number in range(4):
+        finish(made, (0.5 + number / 50, 1e3 * (1 + number)))
+    running = [made.create_trial(f"tuner{n}").hyperparameters.values for n in range(4)]
+    assert len({json.dumps(values, sort_keys=True) for values in running}) == 4
+
+
+def test_the_best_of_the_space_is_found_sooner_than_by_chance(tmp_path: Path) -> None:
+    def accuracy(values: dict) -> float:
+        good = SPACE["width"].index(values["width"]) / 5 - abs(values["depth"] - 3) / 3
+        return 0.5 + 0.4 * good * (values["family"] == "separable")
+
+    best = max(
+        accuracy({"family": "separable", "width": w, "depth": d})
+        for w in SPACE["width"]
+        for d in SPACE["depth"]
+    )
+    chance = 3 / 144  # three kernels of 144 networks
+    needed = []
+    for seed in range(3):
+        made = oracle(tmp_path / str(seed), seed=seed, max_trials=144)
+        found = 0.0
+        while found < best:
+            trial = made.create_trial("tuner0")
+            found = accuracy(trial.hyperparameters.values)
+            macs = costs(trial.hyperparameters.values).alone_macs(2)
+            end(made, trial, (found, macs))
+        needed.append(len(made.end_order))
+    assert sum(needed) / len(needed) < 0.5 / chance
 
 
 @pytest.mark.parametrize("lost", ["oracle.json", "nothing"])

@@ -60,7 +60,11 @@ class Archive:
     def gain(self, trial: str) -> float:
         """What the archive's hypervolume would lose without this trial."""
         others = (p for name, front in self.fronts.items() if name != trial for p in front)
-        return hypervolume_gain(_pairs(self.fronts[trial]), _pairs(others), self.reference_macs)
+        return hypervolume_gain(self.pairs(trial), _pairs(others), self.reference_macs)
+
+    def pairs(self, trial: str) -> tuple[tuple[float, float], ...]:
+        """(mean MACs, accuracy) of a trial's points; none of a trial that brought no front."""
+        return tuple(_pairs(self.fronts.get(trial, ())))
 
 
 def _pairs(points: Iterable[OperatingPoint]) -> list[tuple[float, float]]:

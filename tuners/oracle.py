@@ -1,7 +1,7 @@
-"""What to try next: an evolutionary KerasTuner oracle that ranks trials by their whole fronts."""
+"""What to try next: a KerasTuner oracle that learns from the whole fronts of finished trials."""
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,37 +9,39 @@ import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
 
+from eexit_tf.costs import ExitCosts
 from eexit_tf.files import write_json
 from eexit_tf.pareto import hypervolume, pareto_rank
 from eexit_tf.tuners.archive import Archive, load_front
+from eexit_tf.tuners.evolution import Values
+from eexit_tf.tuners.proposals import Finished, Proposer
 from eexit_tf.vocabulary import Bounds, OperatingPoint
 
 OBJECTIVE = "hypervolume"
-RANDOM_TRIALS = 4
-"""Trials that are drawn at random before evolution starts."""
-RANDOM_PART = 0.2
-"""Part of the later trials that still are."""
-MOST_PROPOSALS = 50
-"""Proposals in a row that were tried before or break a bound, after which the whole space is
-gone through."""
 FINISHED = (TrialStatus.COMPLETED, TrialStatus.FAILED)
 
 
 class ParetoOracle(keras_tuner.Oracle):
-    """Evolution over backbones by Pareto rank in accuracy (up) and mean MACs (down).
+    """Two objectives, accuracy (up) and mean MACs (down), and every trial brings a whole front.
 
-    A trial brings a whole front. Its rank is the best non-dominated rank (NSGA-II, Deb et al.
-    2002) of its points among the points of all trials; between equal ranks decides what the
-    archive's hypervolume would lose without it.
+    What is proposed is the network whose front is expected to add the most hypervolume to the
+    archive; see `proposals` and `surrogate`.
 
-    What is proposed for a trial depends on the seed, the trial's number and the finished trials
-    alone, so that a search that was interrupted goes on as if it had not been.
+    A trial's rank is the best non-dominated rank (NSGA-II, Deb et al. 2002) of its points among
+    the points of all trials; between equal ranks decides what the archive's hypervolume would
+    lose without it.
+
+    What is proposed for a trial depends on the seed, the trial's number and the trials that are
+    finished and running then. So with one worker a search that was interrupted goes on as if it
+    had not been; with several it depends on the order in which their trials end, too.
 
     Args:
         max_trials: how many to run.
         bounds: points that break them rank behind those that keep them.
         reference_macs: from where to where hypervolumes count.
         rejected: tells of hyperparameter values that they cannot keep the bounds.
+        costs: gives the costs of a network's candidate exits.
+        canonical: gives the values that stand for all that build the same network.
         seed: of all proposals.
     """
 
@@ -49,7 +51,9 @@ class ParetoOracle(keras_tuner.Oracle):
         max_trials: int,
         bounds: Bounds,
         reference_macs: tuple[float, float],
-        rejected: Callable[[dict[str, Any]], bool],
+        rejected: Callable[[Values], bool],
+        costs: Callable[[Values], ExitCosts],
+        canonical: Callable[[Values], Values] = dict,
         seed: int,
     ) -> None:
         objective = keras_tuner.Objective(OBJECTIVE, "max")
@@ -59,7 +63,20 @@ class ParetoOracle(keras_tuner.Oracle):
         self.bounds = bounds
         self.reference_macs = reference_macs
         self._rejected = rejected
-        self._rejections: dict[tuple[Any, ...], bool] = {}
+        self._costs = costs
+        self._canonical = canonical
+
+    @cached_property
+    def _proposer(self) -> Proposer:
+        # The hyperparameters are declared after the oracle is made, and do not change then.
+        return Proposer(
+            self.hyperparameters.space,
+            reference_macs=self.reference_macs,
+            rejected=self._rejected,
+            costs=self._costs,
+            canonical=self._canonical,
+            min_accuracy=self.bounds.min_accuracy or 0.0,
+        )
 
     def archive(self) -> Archive:
         """The fronts of the finished trials, read from their folders."""
@@ -72,14 +89,20 @@ class ParetoOracle(keras_tuner.Oracle):
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Propose the values of a trial (KerasTuner calls this)."""
-        rng = np.random.default_rng((self.seed, int(trial_id)))
         archive = self.archive()
-        evolve = int(trial_id) >= RANDOM_TRIALS and rng.random() >= RANDOM_PART
-        ranking = self.ranking(archive) if evolve else []
-        for values in itertools.chain(self._proposals(rng, ranking), self._all(rng)):
-            if not self._tried(values) and not self._known_rejected(values):
-                return {"status": TrialStatus.RUNNING, "values": values}
-        return {"status": TrialStatus.STOPPED}
+        ended = self.ranking(archive)
+        ended += [name for name in sorted(self.end_order) if name not in ended]  # found nothing
+        finished = [Finished(self._values(name), archive.pairs(name)) for name in ended]
+        running = [self._values(name) for name in sorted(self.trials) if name not in ended]
+        rng = np.random.default_rng((self.seed, int(trial_id)))
+        values = self._proposer.propose(rng, finished, running)
+        if values is None:
+            return {"status": TrialStatus.STOPPED}
+        return {"status": TrialStatus.RUNNING, "values": values}
+
+    def _values(self, trial_id: str) -> Values:
+        values: Values = self.trials[trial_id].hyperparameters.values
+        return values
 
     def score_trial(self, trial: Trial) -> None:
         """A trial is scored with its own front's hypervolume (KerasTuner calls this)."""
@@ -101,49 +124,6 @@ class ParetoOracle(keras_tuner.Oracle):
         for owner, rank in zip(owners, ranks.tolist(), strict=True):
             best[owner] = min(rank, best.get(owner, rank))
         return sorted(best, key=lambda name: (best[name], -archive.gain(name), name))
-
-    def _proposals(self, rng: np.random.Generator, ranking: list[str]) -> Iterator[dict[str, Any]]:
-        for _ in range(MOST_PROPOSALS):
-            yield self._child(rng, ranking) if len(ranking) > 1 else self._random(rng)
-
-    def _all(self, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
-        """Every point of the space, in random order."""
-        space = self.hyperparameters.space
-        every = list(itertools.product(*(p.values for p in space)))
-        for index in rng.permutation(len(every)):
-            yield dict(zip([p.name for p in space], every[index], strict=True))
-
-    def _random(self, rng: np.random.Generator) -> dict[str, Any]:
-        return {p.name: p.values[rng.integers(len(p.values))] for p in self.hyperparameters.space}
-
-    def _child(self, rng: np.random.Generator, ranking: list[str]) -> dict[str, Any]:
-        """Uniform crossover of two parents, each the better of two, and one to two mutations."""
-        first, second = (
-            self.trials[ranking[min(rng.integers(len(ranking), size=2))]].hyperparameters.values
-            for _ in range(2)
-        )
-        space = self.hyperparameters.space
-        child = {p.name: (first, second)[rng.integers(2)][p.name] for p in space}
-        for position in rng.choice(len(space), size=rng.integers(1, 3), replace=False):
-            parameter = space[position]
-            values = list(parameter.values)
-            here = values.index(child[parameter.name])
-            if parameter.ordered:
-                there = int(np.clip(here + rng.choice([-1, 1]), 0, len(values) - 1))
-            else:
-                there = int(rng.integers(len(values)))
-            child[parameter.name] = values[there]
-        return child
-
-    def _known_rejected(self, values: dict[str, Any]) -> bool:
-        """Building a network to count its cost takes half a second: once for each is enough."""
-        key = tuple(sorted(values.items()))
-        if key not in self._rejections:
-            self._rejections[key] = self._rejected(values)
-        return self._rejections[key]
-
-    def _tried(self, values: dict[str, Any]) -> bool:
-        return any(trial.hyperparameters.values == values for trial in self.trials.values())
 
     # What KerasTuner writes in place is written atomically here, and a state that a kill left
     # between two of its files is put right.

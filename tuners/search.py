@@ -113,7 +113,7 @@ def search(
     depends on the seed, its number and the trials that had ended when it began. So without workers
     or with one, the same seed gives the same search, in a fresh process and after any number of
     stops. With several, what has ended when a trial begins depends on how fast each is: the
-    first trials, which are drawn at random (`oracle.RANDOM_TRIALS`), are the same.
+    first ones, before anything is learnt (`proposals.FEWEST_LEARNT`), are the same.
 
     Args:
         data: what to train and validate on.
@@ -222,6 +222,8 @@ def make_tuner(
         bounds=settings.bounds,
         reference_macs=space.reference_macs(),
         rejected=space.rejected,
+        costs=space.costs,
+        canonical=space.canonical,
         seed=settings.seed,
     )
     try:
