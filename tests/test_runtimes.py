@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from networks import int8_inputs, multi_exit
+import tf_keras
+from networks import convert, int8_inputs, multi_exit
 
 from eexit_tf.errors import UserError
 from eexit_tf.tflite import costs, schema, splice
@@ -100,6 +101,34 @@ def test_the_arena_is_the_smallest_that_will_do(content: bytes) -> None:
     assert 0 < arena.tensor_bytes < arena.used_bytes <= arena.needed_bytes + 16
     assert Tflm(content).arena_bytes == arena.needed_bytes
     runtime.Interpreter.from_bytes(content, arena_size=arena.needed_bytes).invoke()
+
+
+def test_the_arena_of_a_tiny_network_is_found_without_a_crash() -> None:
+    """Its tensors need less than TFLM's kernels hold while they ask for what persists.
+
+    With an arena of little more than the sum, TFLM's kernels crash instead of saying no.
+    """
+    layers = tf_keras.layers
+    image = layers.Input((2, 2, 1), batch_size=1)
+    scores = layers.Dense(2, activation="softmax")(layers.Flatten()(layers.Conv2D(4, 2)(image)))
+    content = convert(tf_keras.Model(image, scores))
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys\n"
+            "from eexit_tf.tflite import arena, schema\n"
+            "found = arena.measure(schema.read(sys.stdin.buffer.read()))\n"
+            "print(found.tensor_bytes, found.used_bytes, found.needed_bytes)",
+        ],
+        input=content,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    tensors, used, needed = map(int, done.stdout.split())
+    assert tensors < 256
+    assert used < needed < 4 * used
 
 
 def test_both_runtimes_give_the_same_predictions(
