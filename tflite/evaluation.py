@@ -104,7 +104,7 @@ def evaluate(
     else:
         network = _segmented(model, runtime)
     early, inputs = network.early, quantise(network.early.runtime.model, samples.x)
-    classes = early.predict(inputs[:0]).raw_scores.shape[1]
+    classes = early.predict(inputs[:1]).raw_scores.shape[1]
     if samples.y.max() >= classes:
         raise UserError(
             f"the data has labels up to {samples.y.max()}, the network only {classes} classes"
