@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from eexit_tf.policy_tables import Ints, Known, Path, Tables
+from eexit_tf.policy_tables import Flags, Ints, Known, Path, Tables
 
 Allowed = Callable[[tuple[int, ...]], bool]
 
@@ -60,7 +60,7 @@ class Neighbours:
                     self._scan(before, remaining, correct, total, j, ((k, 0),))
             if j in used and j < last:
                 at = before[-1][0] + 1 if before else 0
-                leave = remaining & (tables.levels[j] >= tables.thresholds[j][used[j] - 1])
+                leave = remaining & (tables.classes[j] >= used[j])
                 total += int(remaining.sum()) * (int(tables.steps[at, j]) + tables.costs.decision)
                 correct += int(tables.right[j, leave].sum())
                 remaining = remaining & ~leave
@@ -98,26 +98,24 @@ class Neighbours:
         at = before[-1][0] + 1 if before else 0
         total += int(remaining.sum()) * (int(tables.steps[at, j]) + tables.costs.decision)
         here = tables.right[j].astype(np.int64)
-        gain = self._cumulative(j, remaining * (right - here))
+        gain = self._cumulative(j, remaining * (right.astype(np.int64) - here))
         cost = self._cumulative(j, remaining * paid)
         base = correct + int(here[remaining].sum())
         self.known.offer(base + gain, total + cost, lambda t: (*before, (j, t + 1), *after))
 
-    def _after(self, j: int, after: Path) -> tuple[Ints, Ints]:
-        """Right (0 or 1) and further MACs of each sample that passes exit j."""
+    def _after(self, j: int, after: Path) -> tuple[Flags, Ints]:
+        """Right or not, and further MACs of each sample that passes exit j."""
         tables = self.tables
-        right = np.zeros(tables.samples, np.int64)
+        right = np.zeros(tables.samples, np.bool_)
         paid = np.zeros(tables.samples, np.int64)
         remaining = np.ones(tables.samples, np.bool_)
         at = j + 1
         for i, t in after:
             decision = tables.costs.decision if i != after[-1][0] else 0
-            paid[remaining] += int(tables.steps[at, i]) + decision
-            leave = remaining
-            if t:
-                leave = remaining & (tables.levels[i] >= tables.thresholds[i][t - 1])
-            right[leave] = tables.right[i, leave]
-            remaining = remaining & ~leave
+            paid += remaining * (tables.steps[at, i] + decision)
+            leave = remaining & (tables.classes[i] >= t)
+            right |= leave & tables.right[i]
+            remaining ^= leave
             at = i + 1
         return right, paid
 
