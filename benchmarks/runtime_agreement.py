@@ -1,76 +1,135 @@
 """How often LiteRT's optimised kernels (XNNPACK) differ from the reference kernels, and how far.
 
-    python benchmarks/runtime_agreement.py
+    python benchmarks/runtime_agreement.py [M.tflite DATASET]...
 
 The reference kernels and TFLM agree to the last bit, which `tests/test_bit_for_bit.py` shows.
-Networks and thresholds are those of that test: 50 of the search space with random weights and
-MLPerf Tiny's two, made to leave early and run on random inputs. A step is one of the 256 levels
-of a score; scores are compared where both took the same exit.
+Compared are networks of the search space with random weights on random inputs, as in that test,
+and self-exiting files, their cards beside them, on the first 1,000 samples of their test data. A
+step is one of the 256 levels of an int8 value. First the networks as a whole: exits, classes, and
+scores where both took the same exit (the largest difference of a sample). Then each operator
+alone, on the reference kernels' inputs.
 """
 
+import copy
+import json
 import platform
-import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as fb
+from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from space_networks import RESNET8, data_path, ds_cnn, resnet8, sharing_thresholds, space_networks
-from test_bit_for_bit import ARCHITECTURES, COUNTS, inputs_for
+from space_networks import space_networks
+from test_bit_for_bit import COUNTS, inputs_for
 
+from eexit_tf.data import load
 from eexit_tf.tflite import costs, schema, splice
+from eexit_tf.tflite.builder import Builder
+from eexit_tf.tflite.inputs import quantise
 from eexit_tf.tflite.normalize import normalize
 from eexit_tf.tflite.runtimes import LiteRT
+from eexit_tf.tflite.unsplice import unsplice
 
-SPACE_INPUTS, MLPERF_INPUTS = 1000, 100
+ARCHITECTURES, RANDOM_INPUTS, TEST_SAMPLES, ALONE = 10, 200, 1000, 20
 
 
-def main() -> None:
+def main(*pairs: str) -> None:
     print(f"python {platform.python_version()}, ai-edge-litert {version('ai-edge-litert')}\n")
-    print(f"{'':24}{'inputs':>8}{'exit':>8}{'class':>8}{'scores':>8}{'mean':>8}{'largest':>9}")
-    rows = [compare(multi, SPACE_INPUTS, seed) for seed, multi in of_the_space()]
-    show("search space, 50", np.concatenate(rows))
-    show("DS-CNN", compare(ds_cnn(), MLPERF_INPUTS, 0))
-    path = data_path(RESNET8)
-    if path.is_file():
-        show("ResNet-8", compare(resnet8(path), MLPERF_INPUTS, 0))
-    else:
-        print(f"no {path}: ResNet-8 left out")
+    networks = [(f"random, {2 * ARCHITECTURES} networks", list(of_the_space()))]
+    for path, dataset in zip(pairs[::2], pairs[1::2], strict=True):
+        content, data = Path(path).read_bytes(), load(dataset)
+        divisor = json.loads(Path(path).with_suffix(".json").read_text())["input"]["divisor"]
+        x = data.test.x[:TEST_SAMPLES] * np.float32(data.divisor / divisor)
+        x = quantise(schema.read(content), x)
+        networks.append((Path(path).name, [(content, x)]))
+    print(
+        f"{'':24}{'samples':>8}{'exit':>8}{'class':>8} | scores: 0{'1':>8}{'> 1':>8}{'largest':>9}"
+    )
+    for name, cases in networks:
+        show(name, np.concatenate([compare(content, x) for content, x in cases]))
+    print(f"\n{'operators alone':24}{'values':>11}{'1':>10}{'> 1':>8}")
+    found: dict[str, list[NDArray]] = {}
+    for _, cases in networks:
+        for content, x in cases:
+            alone(content, x[:ALONE], found)
+    for operator, counts in sorted(found.items()):
+        values, one, more = np.sum(counts, axis=0)
+        print(f"{operator:24}{values:>11,}{one / values:>10.3%}{more / values:>8.3%}")
 
 
-def of_the_space() -> Iterator[tuple[int, bytes]]:
+def of_the_space() -> Iterator[tuple[bytes, NDArray]]:
+    """Self-exiting networks; half of the random inputs are sure enough at each exit."""
     for seed in range(ARCHITECTURES):
         for multi in space_networks(seed, COUNTS[seed % len(COUNTS)]):
-            yield seed, multi
+            exits = costs.order_by_cost(schema.read(multi))
+            x = inputs_for(multi, RANDOM_INPUTS, seed)
+            said = LiteRT(normalize(multi)).run(x)
+            levels = [int(np.median(said[name].max(axis=1))) for name in exits]
+            yield splice.splice(multi, exits, levels), x
 
 
-def compare(multi: bytes, count: int, seed: int) -> np.ndarray:
-    """For each input: whether exit and class differ, and by how many steps the scores do."""
-    exits = costs.order_by_cost(schema.read(multi))
-    x = inputs_for(multi, count, seed)
-    outputs = LiteRT(normalize(multi)).run(x)
-    levels = sharing_thresholds(outputs, exits, random.Random(seed))
-    content = splice.splice(multi, exits, levels)
+def compare(content: bytes, x: NDArray) -> NDArray:
+    """For each sample: whether exit and class differ, and by how many steps the scores do."""
     reference, optimised = (LiteRT(content, reference=flag).run(x) for flag in (True, False))
     scores = [found[splice.SCORES].astype(int) for found in (reference, optimised)]
-    exit_differs = reference[splice.EXIT].reshape(-1) != optimised[splice.EXIT].reshape(-1)
-    class_differs = scores[0].argmax(axis=1) != scores[1].argmax(axis=1)
-    steps = np.where(exit_differs, 0, np.abs(scores[0] - scores[1]).max(axis=1))
-    return np.stack([exit_differs, class_differs, steps], axis=1)
+    exits = reference[splice.EXIT].reshape(-1) != optimised[splice.EXIT].reshape(-1)
+    classes = scores[0].argmax(axis=1) != scores[1].argmax(axis=1)
+    steps = np.where(exits, -1, np.abs(scores[0] - scores[1]).max(axis=1))
+    return np.stack([exits, classes, steps], axis=1)
 
 
-def show(name: str, rows: np.ndarray) -> None:
-    exit_differs, class_differs, steps = rows.T
-    off = steps[steps > 0]
+def show(name: str, rows: NDArray) -> None:
+    exits, classes, steps = rows.T
+    steps = steps[steps >= 0]
+    shares = "".join(f"{part.mean():>8.2%}" for part in (steps == 1, steps > 1))
     print(
-        f"{name:24}{len(rows):>8,}{exit_differs.mean():>8.2%}{class_differs.mean():>8.2%}"
-        f"{(steps > 0).mean():>8.2%}{off.mean() if len(off) else 0:>8.1f}{steps.max():>9}"
+        f"{name:24}{len(rows):>8,}{exits.mean():>8.2%}{classes.mean():>8.2%} |"
+        f"{(steps == 0).mean():>10.2%}{shares}{steps.max():>9}"
     )
 
 
+def alone(content: bytes, x: NDArray, found: dict[str, list[NDArray]]) -> None:
+    """Count, for each operator, output values and those that differ by one step and by more."""
+    static = schema.read(unsplice(content))
+    main = static.subgraphs[0]
+    operators = range(len(main.operators))
+    made = [int(op.outputs[0]) for op in main.operators]
+    values = LiteRT(part(static, operators, [int(main.inputs[0])], made)).run(x)
+    values = {int(name): value for name, value in values.items()} | {int(main.inputs[0]): x}
+    for position in operators:
+        op = main.operators[position]
+        read = [int(i) for i in op.inputs if i in values]
+        one = part(static, [position], read, [made[position]])
+        networks = [LiteRT(one, reference=flag) for flag in (True, False)]
+        for k in range(len(x)):
+            given = [values[i][k].reshape(main.tensors[i].shape) for i in read]
+            said = [next(iter(n.invoke(given).values())).astype(int) for n in networks]
+            steps = np.abs(said[0] - said[1])
+            counts = np.array([steps.size, (steps == 1).sum(), (steps > 1).sum()])
+            found.setdefault(schema.op_name(static, op), []).append(counts)
+
+
+def part(
+    static: fb.ModelT, positions: Sequence[int], inputs: Sequence[int], outputs: Sequence[int]
+) -> bytes:
+    """Some operators as a network; its tensors are called by their numbers."""
+    model, main = copy.copy(static), copy.copy(static.subgraphs[0])
+    main.inputs, main.outputs = np.array(inputs, np.int32), np.array(outputs, np.int32)
+    maps = ([fb.TensorMapT(str(i), i) for i in side] for side in (inputs, outputs))
+    model.subgraphs = [main]
+    model.signatureDefs = [fb.SignatureDefT(*maps, "serving_default", 0)]
+    builder = Builder(model)
+    graph = builder.graph("main", inputs)
+    for position in positions:
+        graph.copy_operator(position)
+    graph.outputs = [graph.tensor(index) for index in outputs]
+    return schema.write(builder.finish([str(i) for i in outputs]))
+
+
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])
