@@ -18,7 +18,7 @@ Shape = tuple[int, int, int]
 """(height, width, channels)."""
 Sides = tuple[int, int]
 """(height, width)."""
-Kind = Literal["input", "conv", "depthwise", "add", "average", "maximum", "classify"]
+Kind = Literal["input", "layers", "conv", "depthwise", "add", "average", "maximum", "classify"]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -26,7 +26,7 @@ class Unit:
     """One operator of the deployed network, and the units whose outputs it reads.
 
     Attributes:
-        kind: what it computes.
+        kind: what it computes; `layers` are those of a network that was not described here.
         name: of the Keras layer that gives its output; unique in a network.
         inputs: the units before it.
         shape: of its output; (1, 1, classes) of a classifier.

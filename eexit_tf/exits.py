@@ -75,6 +75,45 @@ def keep_exits(net: keras.Model, exits: Sequence[Exit]) -> keras.Model:
     return keras.Model(net.input, [by_exit[exit_] for exit_ in exits], name=net.name)
 
 
+def freeze_backbone(net: keras.Model) -> keras.Model:
+    """The same network with only its heads trainable: `fit` of it trains those of `net`.
+
+    The backbone computes as it does when deployed, batch norms with their running statistics and
+    without dropout, and no gradient goes through it. Its maps live for a batch only.
+
+    Args:
+        net: from `attach_exits`; its backbone's layers stay frozen.
+    """
+    exits = exits_of(net)
+    heads = {
+        exit_: _chain(output, exit_.at)
+        for exit_, output in zip(exits, net.outputs, strict=True)
+        if exit_.head != "own"
+    }
+    taps = list(dict.fromkeys(exit_.at for exit_ in heads))
+    own = [out for exit_, out in zip(exits, net.outputs, strict=True) if exit_.head == "own"]
+    trunk = keras.Model(net.input, [*(net.get_layer(tap).output for tap in taps), *own])
+    trunk.trainable = False
+    said = trunk(net.input, training=False)
+    frozen = dict(zip([*taps, "own"], said if isinstance(said, list) else [said], strict=False))
+    outputs = []
+    for exit_ in exits:
+        x = frozen[exit_.at if exit_ in heads else "own"]
+        for layer in heads.get(exit_, ()):
+            x = layer(x)
+        outputs.append(x)
+    return keras.Model(net.input, outputs, name=net.name)
+
+
+def _chain(output: Any, tap: str) -> list[Any]:
+    """A head's layers, from its tap to its output."""
+    found, node = [], output.node
+    while node.layer.name != tap:
+        found.append(node.layer)
+        node = node.parent_nodes[0]
+    return found[::-1]
+
+
 def exits_of(net: keras.Model) -> list[Exit]:
     """The exits of a network, in the order of its outputs."""
     return [Exit.parse(name) for name in net.output_names]

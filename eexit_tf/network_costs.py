@@ -84,7 +84,7 @@ def exit_costs(net: Any) -> ExitCosts:
         UserError: the exits' trunks do not contain one another, so that no exit comes first.
     """
     exits = [Exit.parse(name) for name in net.output_names]
-    needs = [_ancestors(output) for output in net.outputs]
+    needs = [ancestors(output) for output in net.outputs]
     layers = {layer.name: layer for layer in net.layers}
     loads = {
         name: (layer_macs(layers[name]), layer_params(layers[name])) for name in set().union(*needs)
@@ -156,7 +156,7 @@ def _has_softmax(layer: Any) -> bool:
     return type(layer).__name__ == "Softmax" or getattr(activation, "__name__", "") == "softmax"
 
 
-def _ancestors(tensor: Any) -> set[str]:
+def ancestors(tensor: Any) -> set[str]:
     """Names of the layers that compute a tensor of a functional model."""
     found: set[str] = set()
     waiting = [tensor.node]

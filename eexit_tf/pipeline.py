@@ -16,6 +16,7 @@ from eexit_tf.vocabulary import Bounds, Front, OperatingPoint
 if TYPE_CHECKING:
     from eexit_tf.keras import keras
     from eexit_tf.tflite.model import CompiledModel, Method
+    from eexit_tf.tuners.networks import Networks
 
 MAX_TRIALS = 20
 EPOCHS = 20
@@ -29,6 +30,7 @@ def search(
     max_trials: int = MAX_TRIALS,
     epochs: int = EPOCHS,
     seed: int = 0,
+    networks: "Networks | None" = None,
     workers: int = 0,
     chief: tuple[str, int] | None = None,
     tensorboard: bool = False,
@@ -40,6 +42,7 @@ def search(
     See `eexit_tf.tuners.search.search`, which this is.
     """
     from eexit_tf.tuners import search as tuners_search
+    from eexit_tf.tuners.networks import FAMILIES
 
     return tuners_search.search(
         data,
@@ -48,6 +51,7 @@ def search(
         max_trials=max_trials,
         epochs=epochs,
         seed=seed,
+        networks=networks or FAMILIES,
         workers=workers,
         chief=chief,
         tensorboard=tensorboard,

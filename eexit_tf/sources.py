@@ -6,6 +6,7 @@ What is read here is not checked yet; `eexit_tf.data` does that for every source
 import importlib
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,9 +47,8 @@ def read(name: str) -> Raw:
         return _read_npz(Path(name))
     if Path(name).is_dir():
         return _read_folder(Path(name))
-    module, colon, function = name.partition(":")
-    if colon and all(part.isidentifier() for part in [*module.split("."), function]):
-        return _read_function(name, module, function)
+    if is_function(name):
+        return _read_function(name)
     raise UserError(
         f"unknown data set {name!r}: expected one of {', '.join(NAMES)}, the path of an .npz "
         f"file, a folder with one folder of images for each class, or module:function"
@@ -102,7 +102,23 @@ def _read_npz(path: Path) -> Raw:
     return Raw(**arrays)
 
 
-def _read_function(name: str, module_name: str, function_name: str) -> Raw:
+def is_function(name: str) -> bool:
+    """Whether a name has the form `module:function`."""
+    module, colon, function = name.partition(":")
+    return bool(colon) and all(part.isidentifier() for part in [*module.split("."), function])
+
+
+def import_function(what: str, name: str) -> Callable[..., Any]:
+    """The user's own function that `module:function` names.
+
+    Args:
+        what: it is for; begins every message.
+        name: `module:function`.
+
+    Raises:
+        UserError: there is none, or importing it fails.
+    """
+    module_name, _, function_name = name.partition(":")
     if "" not in sys.path:
         sys.path.insert(0, "")  # the user's own module, beside which the command is typed
     try:
@@ -111,16 +127,22 @@ def _read_function(name: str, module_name: str, function_name: str) -> Raw:
         lacking = error.name if isinstance(error, ModuleNotFoundError) else None
         if lacking is not None and f"{module_name}.".startswith(f"{lacking}."):
             raise UserError(
-                f"data set {name}: there is no module {lacking}, neither in {Path.cwd()} nor "
+                f"{what}: there is no module {lacking}, neither in {Path.cwd()} nor "
                 f"among what is installed"
             ) from error
-        what = f"data set {name}: {module_name} cannot be imported"
-        raise _error_of_the_user(what, error) from error
+        raise _error_of_the_user(f"{what}: {module_name} cannot be imported", error) from error
     function = getattr(module, function_name, None)
     if not callable(function):
         raise UserError(
-            f"data set {name}: {module_name} ({module.__file__}) has no function {function_name}"
+            f"{what}: {module_name} ({module.__file__}) has no function {function_name}"
         )
+    found: Callable[..., Any] = function
+    return found
+
+
+def _read_function(name: str) -> Raw:
+    function = import_function(f"data set {name}", name)
+    function_name = name.partition(":")[2]
     try:
         value = function()
     except Exception as error:

@@ -10,6 +10,7 @@ from eexit_tf.costs import ExitCosts
 from eexit_tf.errors import UserError
 from eexit_tf.exits import keep_exits
 from eexit_tf.keras import keras
+from eexit_tf.training import LEARNING_RATE
 from eexit_tf.vocabulary import Bounds
 
 Values = dict[str, Any]
@@ -26,6 +27,9 @@ class CandidateSpace(keras_tuner.HyperModel):
         classes: how many there are to tell apart.
         bounds: exits that alone already break them are left out.
     """
+
+    learning_rate = LEARNING_RATE
+    """The highest of each training."""
 
     def __init__(self, input_shape: Sequence[int], classes: int, bounds: Bounds) -> None:
         super().__init__(name="exits")
@@ -60,6 +64,10 @@ class CandidateSpace(keras_tuner.HyperModel):
     @abstractmethod
     def largest_macs(self) -> float:
         """What one sample may cost on the largest networks of the space."""
+
+    def to_train(self, net: keras.Model) -> keras.Model:
+        """What to train of a network, sharing its layers."""
+        return net
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """The network with all candidate exits that can keep the bounds.

@@ -8,8 +8,8 @@ import grpc
 import keras_tuner
 
 from eexit_tf.data import Dataset
+from eexit_tf.tuners.networks import FAMILIES, Networks
 from eexit_tf.tuners.search import SearchSettings, check_data, data_sha256, make_tuner
-from eexit_tf.tuners.space import ExitSpace
 from eexit_tf.tuners.worker import Address, ChiefClient, TrialError, set_environment
 from eexit_tf.vocabulary import Bounds
 
@@ -24,12 +24,13 @@ def join(
     bounds: Bounds,
     epochs: int,
     seed: int,
+    networks: Networks = FAMILIES,
     tensorboard: bool = False,
 ) -> None:
     """Train trials for a search that runs elsewhere, until it ends.
 
     Args:
-        data, bounds, epochs, seed, tensorboard: as in the search.
+        data, bounds, epochs, seed, networks, tensorboard: as in the search.
         output: the search's folder, which both machines must share: trained weights and exact
             fronts go through it.
         address: of the search's chief.
@@ -38,7 +39,9 @@ def join(
         UserError: there is no chief, or another search in the folder.
         TrialError: a trial stopped the search.
     """
-    settings = SearchSettings(data.name, data_sha256(data), seed, epochs, bounds)
+    settings = SearchSettings(
+        data.name, data_sha256(data), seed, epochs, bounds, networks.located()
+    )
     there = SearchSettings.load(output)
     settings.check_same(there, output)
     work(
@@ -63,8 +66,9 @@ def work(
     """As `join`, as a worker of that name (which no other may have)."""
     check_data(data, settings, output)
     set_environment(tuner_id, address)
-    space = ExitSpace(data.input_shape, data.classes, settings.bounds)
-    tuner = make_tuner(space, output, settings, max_trials=1, tensorboard=tensorboard)
+    tuner = make_tuner(
+        settings.space(data), output, settings, max_trials=1, tensorboard=tensorboard
+    )
     chief = ChiefClient(tuner.oracle, output)
     tuner.oracle, tuner.on_epoch = chief, chief.epoch
     chief.connect()

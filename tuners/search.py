@@ -19,11 +19,12 @@ from eexit_tf.fronts import FRONT, SearchFront
 from eexit_tf.keras import keras
 from eexit_tf.locks import locked
 from eexit_tf.reporter import SILENT, Reporter
+from eexit_tf.tuners.candidates import CandidateSpace
 from eexit_tf.tuners.chief import Chief
 from eexit_tf.tuners.local_workers import serve
+from eexit_tf.tuners.networks import FAMILIES, Networks
 from eexit_tf.tuners.oracle import ParetoOracle
 from eexit_tf.tuners.progress import SearchProgress
-from eexit_tf.tuners.space import ExitSpace
 from eexit_tf.tuners.tuner import ExitTuner
 from eexit_tf.tuners.worker import Address
 from eexit_tf.vocabulary import Bounds, Front
@@ -39,7 +40,7 @@ class SearchSettings:
     Attributes:
         dataset: as the user typed it; what counts is `data_sha256`.
         data_sha256: of all inputs and labels.
-        seed, epochs, bounds: see `search`.
+        seed, epochs, bounds, networks: see `search`.
     """
 
     dataset: str
@@ -47,9 +48,15 @@ class SearchSettings:
     seed: int
     epochs: int
     bounds: Bounds
+    networks: Networks = FAMILIES
 
     def to_json(self) -> dict[str, Any]:
-        return {"schema": SCHEMA, **vars(self), "bounds": self.bounds.to_json()}
+        parts = {"bounds": self.bounds.to_json(), "networks": self.networks.to_json()}
+        return {"schema": SCHEMA, **vars(self), **parts}
+
+    def space(self, data: Dataset) -> CandidateSpace:
+        """The space that is searched on this data."""
+        return self.networks.search_space(data.input_shape, data.classes, self.bounds)
 
     @classmethod
     def load(cls, directory: Path) -> "SearchSettings":
@@ -67,6 +74,7 @@ class SearchSettings:
                 seed=value["seed"],
                 epochs=value["epochs"],
                 bounds=Bounds.from_json(value["bounds"]),
+                networks=Networks.from_json(value["networks"]),
             )
         except OSError as error:
             raise UserError(f"{directory} holds no search: {error.strerror} {path}") from error
@@ -82,7 +90,7 @@ class SearchSettings:
         mine, its = self.to_json(), other.to_json()
         differing = [
             f"{key} is {its[key]} there, {mine[key]} here"
-            for key in ("data_sha256", "seed", "epochs", "bounds")
+            for key in ("data_sha256", "seed", "epochs", "bounds", "networks")
             if mine[key] != its[key]
         ]
         if differing:
@@ -100,6 +108,7 @@ def search(
     max_trials: int,
     epochs: int,
     seed: int,
+    networks: Networks = FAMILIES,
     workers: int = 0,
     chief: Address | None = None,
     tensorboard: bool = False,
@@ -122,6 +131,7 @@ def search(
         max_trials: trainings in all, those of an interrupted run included.
         epochs: of each training.
         seed: of the proposals and the trainings.
+        networks: what is searched, if not our families.
         workers: processes on this machine that train, each with its share of the threads; with 0
             and no `chief` this one does. They read `data` again, by its name.
         chief: where workers on other machines, started with `join`, find this one.
@@ -140,8 +150,10 @@ def search(
     """
     if "KERASTUNER_ORACLE_IP" in os.environ:
         raise UserError("KERASTUNER_ORACLE_IP is set; unset it, and use --chief and --join")
-    settings = SearchSettings(data.name, data_sha256(data), seed, epochs, bounds)
-    space = ExitSpace(data.input_shape, data.classes, bounds)
+    settings = SearchSettings(
+        data.name, data_sha256(data), seed, epochs, bounds, networks.located()
+    )
+    space = settings.space(data)
     space.check_bounds()
     if output.exists() and not output.is_dir():
         raise UserError(f"--output {output} is a file, not a folder")
@@ -178,7 +190,7 @@ def load_network(data: Dataset, directory: Path, trial: str) -> keras.Model:
     """
     settings = SearchSettings.load(directory)
     check_data(data, settings, directory)
-    space = ExitSpace(data.input_shape, data.classes, settings.bounds)
+    space = settings.space(data)
     return make_tuner(space, directory, settings, max_trials=1).load_network(trial)
 
 
@@ -211,7 +223,7 @@ def _prepare(output: Path, settings: SearchSettings, overwrite: bool) -> None:
 
 
 def make_tuner(
-    space: ExitSpace,
+    space: CandidateSpace,
     output: Path,
     settings: SearchSettings,
     max_trials: int,

@@ -16,10 +16,11 @@ from eexit_tf.blueprints import Blueprint, Unit
 from eexit_tf.building import build
 from eexit_tf.costs import ExitCosts
 from eexit_tf.exits import attach_exits
-from eexit_tf.heads import GRID, NACHOS, POOLED, head, head_name
+from eexit_tf.heads import head
 from eexit_tf.keras import keras
 from eexit_tf.network_costs import described_costs, trunk_macs
 from eexit_tf.taps import apart
+from eexit_tf.tuners import head_choices
 from eexit_tf.tuners.candidates import CandidateSpace, Values
 from eexit_tf.vocabulary import Exit
 
@@ -37,7 +38,6 @@ SMALLEST_SHRUNK = 16
 """Larger side below which an input is not averaged down."""
 SMALLEST_MAP = 2
 """Larger side of the map below which no stride goes."""
-HEADS = ("none", "conv", "separable", "nachos")
 LARGEST_PER_INPUT = 10_000
 """MACs an input value (a channel of a pixel) that a network may cost where no bound says more;
 MLPerf Tiny's ResNet-8 has 4,100, its DS-CNN 5,400."""
@@ -64,9 +64,7 @@ class ExitSpace(CandidateSpace):
         for stage in STAGES:
             for name, choices in _STAGE.items():
                 hp.Choice(f"{name}{stage}", list(choices), ordered=True)
-        hp.Choice("head", list(HEADS), ordered=False)
-        for name, choices in _HEAD.items():
-            hp.Choice(name, list(choices), ordered=True)
+        head_choices.declare(hp)
 
     def canonical(self, values: Values) -> Values:
         values = dict(values)
@@ -86,9 +84,7 @@ class ExitSpace(CandidateSpace):
             )
             values[names["stride"]] = _stride(side, values[names["stride"]])
             side = -(-side // values[names["stride"]])
-        if values["head"] not in ("conv", "separable"):
-            values |= {name: choices[0] for name, choices in _HEAD.items()}
-        return values
+        return head_choices.canonical(values)
 
     def smallest(self) -> Iterator[Values]:
         hp = keras_tuner.HyperParameters()
@@ -124,7 +120,7 @@ class ExitSpace(CandidateSpace):
     def described(self, values: Values) -> dict[Exit, Unit]:
         """All candidate exits as descriptions."""
         values = self.canonical(values)
-        kinds = [POOLED, GRID] + [_head(values)] * (values["head"] != "none")
+        kinds = head_choices.kinds(values)
         units = self.backbone(values).taps
         found = {}
         for tap in (units[index] for index in apart(trunk_macs(units))):
@@ -168,13 +164,6 @@ _STAGE: dict[str, tuple[Any, ...]] = {
     "expansion": EXPANSIONS,
 }
 """Hyperparameters of each stage."""
-_HEAD: dict[str, tuple[Any, ...]] = {
-    "head_modules": (1, 2),
-    "head_kernel": (3, 5),
-    "head_growth": (1, 2),
-    "head_pool": (0, 1),
-}
-"""Hyperparameters of heads of modules."""
 
 
 def _stride(side: int, stride: int) -> int:
@@ -203,8 +192,7 @@ def describe(values: Values) -> str:
         wider = f"e{stage.expansion}" if values["family"] == "inverted_residual" else ""
         times = f"{stage.depth} x " if stage.depth > 1 else ""
         said.append(f"{times}{stage.width}{wider}k{stage.kernel}{_slow(stage.stride)}")
-    if values["head"] != "none":
-        said.append(_head(values))
+    said += head_choices.kinds(values)[2:]
     shrunk = f" of 1/{values['shrink']}" if values["shrink"] > 1 else ""
     return f"{values['family']}{shrunk} {', '.join(said)}"
 
@@ -219,12 +207,3 @@ def _shape(values: Values) -> tuple[Stem, list[Stage]]:
         channels = _multiple_of_4(channels * given.pop("growth"))
         stages.append(Stage(channels, **given))
     return stem, stages
-
-
-def _head(values: Values) -> str:
-    """The stronger kind of head."""
-    if values["head"] == "nachos":
-        return NACHOS
-    kernel, growth, pooled = (values[f"head_{name}"] for name in ("kernel", "growth", "pool"))
-    module = (values["head"], kernel, growth, bool(pooled))
-    return head_name([module] * values["head_modules"])

@@ -20,8 +20,9 @@ from eexit_tf.pareto import hypervolume
 from eexit_tf.policies import policy_points, search_policies
 from eexit_tf.training import fit, scores
 from eexit_tf.tuners.archive import save_front
+from eexit_tf.tuners.candidates import CandidateSpace
 from eexit_tf.tuners.oracle import OBJECTIVE, ParetoOracle
-from eexit_tf.tuners.space import ExitSpace
+from eexit_tf.tuners.stopping import StopHopeless
 from eexit_tf.vocabulary import Bounds, Front
 
 TOLERANCE = 0.001
@@ -41,7 +42,8 @@ class InfeasibleError(Exception):
 class ExitTuner(keras_tuner.Tuner):
     """Trains each proposed backbone with all its candidate exits.
 
-    A trial's folder keeps the weights, the validation outputs of every exit and the front. Its
+    A trial's folder keeps the weights, the validation outputs of every exit and the front; a
+    training that will add nothing is stopped early (see `rungs`). Its
     training depends on the search's seed, the trial's number and its values, and in the last bits
     on the processor and on the number of threads.
 
@@ -62,7 +64,7 @@ class ExitTuner(keras_tuner.Tuner):
     def __init__(
         self,
         oracle: ParetoOracle,
-        space: ExitSpace,
+        space: CandidateSpace,
         directory: Path,
         *,
         seed: int,
@@ -107,7 +109,22 @@ class ExitTuner(keras_tuner.Tuner):
         seed_everything(trial_seed(self._seed, trial.trial_id))
         self.on_epoch(trial.trial_id, 0)
         net = self.hypermodel.build(trial.hyperparameters)
-        fit(net, data.train, epochs=epochs, callbacks=self._callbacks(trial.trial_id))
+        stop = StopHopeless(
+            net,
+            data.validation,
+            epochs=epochs,
+            bounds=known_before_training(bounds),
+            directory=directory,
+            reference_macs=self._reference_macs,
+        )
+        callbacks = [*self._callbacks(trial.trial_id), stop]
+        fit(
+            self.hypermodel.to_train(net),
+            data.train,
+            epochs=epochs,
+            learning_rate=self.hypermodel.learning_rate,
+            callbacks=callbacks,
+        )
         said = scores(net, data.validation.x)
         if not all(np.isfinite(score).all() for score in said):
             raise InfeasibleError("its outputs are not finite")

@@ -2,6 +2,7 @@
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -42,6 +43,32 @@ from eexit_tf.vocabulary import Bounds
     help="Of each training.",
 )
 @click.option(
+    "--backbone",
+    metavar="FILE|M:F",
+    help="Your own: a Keras file (.h5, .keras) or module:function, of hp or of nothing; then only "
+    "its exits, heads and thresholds are searched.",
+)
+@click.option(
+    "--train",
+    type=click.Choice(["heads", "all"]),
+    help="Of your own backbone: heads alone, on a frozen backbone (the default for a ready "
+    "model), or all, to fine-tune it.",
+)
+@click.option(
+    "--input-scale",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    metavar="X",
+    help="By what your own backbone wants the data set's inputs multiplied: 255 if it was trained "
+    "on bytes that were not divided by 255.",
+)
+@click.option(
+    "--space",
+    metavar="M:F",
+    help="module:function that returns a KerasTuner HyperModel of your own; its networks have one "
+    "softmax output an exit.",
+)
+@click.option(
     "--workers",
     type=click.IntRange(min=0),
     default=0,
@@ -73,6 +100,10 @@ def search(
     bounds: Bounds,
     max_trials: int,
     epochs: int,
+    backbone: str | None,
+    train: Literal["heads", "all"] | None,
+    input_scale: float,
+    space: str | None,
     workers: int,
     chief: tuple[str, int] | None,
     join: tuple[str, int] | None,
@@ -95,8 +126,10 @@ def search(
     from eexit_tf.data import load
     from eexit_tf.tuners import joining
     from eexit_tf.tuners import search as searches
+    from eexit_tf.tuners.networks import Networks
     from eexit_tf.tuners.worker import TrialError
 
+    networks = Networks(backbone, train, input_scale, space)
     data = load(dataset)
     try:
         if join:
@@ -107,6 +140,7 @@ def search(
                 bounds=bounds,
                 epochs=epochs,
                 seed=seed,
+                networks=networks,
                 tensorboard=tensorboard,
             )
             return
@@ -118,6 +152,7 @@ def search(
                 max_trials=max_trials,
                 epochs=epochs,
                 seed=seed,
+                networks=networks,
                 workers=workers,
                 chief=chief,
                 tensorboard=tensorboard,

@@ -1,0 +1,96 @@
+"""Keras 3 functional models as `tf_keras` ones, the only ones that TFMOT takes."""
+
+import inspect
+from typing import Any
+
+import numpy as np
+
+from eexit_tf.errors import UserError
+from eexit_tf.keras import keras
+
+TOLERANCE = 1e-3
+"""By how much outputs may differ after the conversion, relative to the largest."""
+LEFT_OUT = ("dtype", "trainable")
+"""What a layer's configuration says in Keras 3's own way, and a converted one does not need."""
+
+
+def is_keras3(model: Any) -> bool:
+    """Whether this is a model of Keras 3."""
+    return any(base.__module__.startswith("keras.src.models") for base in type(model).__mro__)
+
+
+def from_keras3(model: Any) -> keras.Model:
+    """Rebuild a Keras 3 functional (or sequential) model layer by layer, with its weights.
+
+    Raises:
+        UserError: a layer has no counterpart, or the rebuilt model computes something else.
+    """
+    if type(model).__name__ == "Sequential":
+        from keras import Model  # Keras 3, which made it
+
+        model = Model(model.inputs[0], model.outputs[0], name=model.name)
+    if type(model).__name__ != "Functional" or len(model.inputs) != 1:
+        raise UserError(
+            f"{model.name} is a {type(model).__name__} of Keras 3; expected a functional model "
+            f"with one input"
+        )
+    tensors: dict[tuple[str, int], Any] = {}
+    for described in model.get_config()["layers"]:
+        original = model.get_layer(described["name"])
+        if type(original).__name__ == "InputLayer":
+            shape = tuple(original.output.shape[1:])
+            tensors[original.name, 0] = keras.Input(shape, name=original.name)
+            continue
+        layer = _counterpart(original)
+        for number, call in enumerate(described["inbound_nodes"]):
+            given = _with_tensors(call["args"], tensors)
+            tensors[original.name, number] = layer(*given)
+        layer.set_weights(original.get_weights())
+    outputs = [
+        tensors[operation.name, index]
+        for operation, index, _ in (tensor._keras_history for tensor in model.outputs)
+    ]
+    (source,) = (tensor._keras_history[0].name for tensor in model.inputs)
+    rebuilt = keras.Model(tensors[source, 0], outputs, name=model.name)
+    _check_same(model, rebuilt)
+    return rebuilt
+
+
+def _counterpart(original: Any) -> Any:
+    kind = type(original).__name__
+    made = getattr(keras.layers, kind, None)
+    if made is None or not type(original).__module__.startswith("keras.src.layers"):
+        raise UserError(f"layer {original.name!r} is a {kind}, which tf_keras does not have")
+    taken = inspect.signature(made.__init__).parameters
+    config = {
+        key: value
+        for key, value in original.get_config().items()
+        if (key in taken or key == "name")
+        and key not in LEFT_OUT
+        and not key.endswith(("_initializer", "_regularizer", "_constraint"))
+    }
+    try:
+        return made(**config)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"layer {original.name!r}, a {kind}, cannot be converted from Keras 3: {error}"
+        ) from error
+
+
+def _with_tensors(value: Any, tensors: dict[tuple[str, int], Any]) -> Any:
+    """A call's arguments with tensors in the place of their descriptions."""
+    if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
+        name, number, _ = value["config"]["keras_history"]
+        return tensors[name, number]
+    if isinstance(value, list | tuple):
+        return [_with_tensors(entry, tensors) for entry in value]
+    return value
+
+
+def _check_same(model: Any, rebuilt: keras.Model) -> None:
+    shape = [side or 16 for side in rebuilt.input_shape[1:]]
+    x = np.random.default_rng(0).normal(size=(4, *shape)).astype(np.float32)
+    expected = np.asarray(model(x, training=False))
+    found = np.asarray(rebuilt(x, training=False))
+    if not np.allclose(found, expected, atol=TOLERANCE * max(1e-6, np.abs(expected).max())):
+        raise UserError(f"{model.name} computes something else after its conversion from Keras 3")

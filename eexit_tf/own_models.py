@@ -1,0 +1,138 @@
+"""Backbones that the user brings: a file of Keras's, or a function of theirs."""
+
+import hashlib
+import inspect
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eexit_tf.errors import UserError
+from eexit_tf.keras import keras
+from eexit_tf.keras3 import from_keras3, is_keras3
+from eexit_tf.sources import import_function, is_function
+
+FILES = (".h5", ".hdf5", ".keras")
+LINEAR = ("ZeroPadding2D", "AveragePooling2D", "MaxPooling2D", "Flatten", "Reshape")
+"""Layers without weights that may stand before the first one with weights."""
+
+
+@dataclass(frozen=True)
+class OwnModel:
+    """A model that the user brought.
+
+    Attributes:
+        spec: as the user typed it.
+        sha256: of the file; empty of a function.
+        make: builds it anew, from hyperparameters if `tunable`.
+        tunable: whether it takes hyperparameters.
+    """
+
+    spec: str
+    sha256: str
+    make: Callable[..., keras.Model]
+    tunable: bool
+
+
+def load_own_model(spec: str, input_scale: float = 1.0) -> OwnModel:
+    """A model from its file, or from a function.
+
+    Args:
+        spec: the path of a Keras file (`.h5`, or `.keras` of `tf_keras` or Keras 3), or
+            `module:function`. The function takes KerasTuner's `hp` and returns a backbone, or
+            takes nothing and returns a ready model, of `tf_keras` or Keras 3.
+        input_scale: how many times larger than the data set's the inputs are that the model
+            was made for; 255 if it takes raw bytes as floats. Its first layer's weights are
+            multiplied, so that everything after it takes the data set's own.
+
+    Raises:
+        UserError: there is no such model, or not one that can be used.
+    """
+
+    def usable(model: Any) -> keras.Model:
+        model = functional(model, spec)
+        if input_scale != 1:
+            scale_input(model, input_scale)
+        return model
+
+    if spec.endswith(FILES):
+        path = Path(spec).resolve()
+        if not path.is_file():
+            raise UserError(f"no such model file: {spec}")
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        return OwnModel(spec, sha256, lambda: usable(_load_file(path)), tunable=False)
+    if not is_function(spec):
+        raise UserError(
+            f"unknown backbone {spec!r}: expected a Keras file ({', '.join(FILES)}) or "
+            f"module:function"
+        )
+    function = import_function(f"backbone {spec}", spec)
+    takes = len(inspect.signature(function).parameters)
+    return OwnModel(spec, "", lambda *hp: usable(function(*hp)), tunable=takes > 0)
+
+
+def functional(model: Any, spec: str) -> keras.Model:
+    """A `tf_keras` functional model of what the user's code or file gave.
+
+    Raises:
+        UserError: it cannot be made one; `spec` says where it came from.
+    """
+    if is_keras3(model):
+        return from_keras3(model)
+    if not isinstance(model, keras.Model):
+        raise UserError(
+            f"{spec} gave a {type(model).__name__}; expected a functional model of tf_keras or "
+            f"Keras 3"
+        )
+    if isinstance(model, keras.Sequential):
+        model = keras.Model(model.inputs, model.outputs, name=model.name)
+    if not getattr(model, "_is_graph_network", False) or len(model.inputs) != 1:
+        raise UserError(f"{model.name} from {spec} is not a functional model with one input")
+    return model
+
+
+def scale_input(model: keras.Model, factor: float) -> None:
+    """Let a model take inputs that are smaller by this factor, in place.
+
+    Raises:
+        UserError: its first weights are not those of a convolution or a dense layer.
+    """
+    waiting = [node.layer for node in model.layers[0].outbound_nodes]
+    while waiting:
+        layer = waiting.pop()
+        kind = type(layer).__name__
+        if kind in ("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense"):
+            first, *others = layer.get_weights()
+            layer.set_weights([first * factor, *others])
+        elif kind in LINEAR:
+            waiting += [node.layer for node in layer.outbound_nodes]
+        else:
+            raise UserError(
+                f"the input of {model.name} cannot be scaled: it goes into {layer.name!r}, a "
+                f"{kind}, where a convolution or a dense layer was expected"
+            )
+
+
+def _load_file(path: Path) -> Any:
+    """A model of `tf_keras` or Keras 3, whichever wrote the file."""
+    try:
+        if _keras_version(path).startswith("3"):
+            from keras.models import load_model  # Keras 3
+
+            return load_model(path, compile=False)
+        return keras.models.load_model(path, compile=False)
+    # Keras's readers fail on a damaged or foreign file in any way that HDF5, zip and JSON have.
+    except Exception as error:
+        raise UserError(f"{path} cannot be loaded as a Keras model: {error}") from error
+
+
+def _keras_version(path: Path) -> str:
+    if path.suffix == ".keras":
+        with zipfile.ZipFile(path) as archive:
+            return str(json.loads(archive.read("metadata.json"))["keras_version"])
+    import h5py
+
+    with h5py.File(path) as file:
+        return str(file.attrs.get("keras_version", "2"))

@@ -1,0 +1,198 @@
+"""Backbones and spaces that the user brings: from a file, a function, Keras 3, a HyperModel."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import keras as keras3
+import keras_tuner
+import numpy as np
+import pytest
+from conftest import Run
+
+from eexit_tf.data import Samples
+from eexit_tf.errors import UserError
+from eexit_tf.exits import attach_exits, exits_of, freeze_backbone
+from eexit_tf.keras import keras, seed_everything
+from eexit_tf.keras3 import from_keras3
+from eexit_tf.network_costs import exit_costs
+from eexit_tf.own_models import load_own_model, scale_input
+from eexit_tf.taps import MOST, apart, clean_taps
+from eexit_tf.training import fit
+from eexit_tf.tuners.own_space import BackboneSpace
+from eexit_tf.vocabulary import Bounds, Exit
+
+CLASSES = 10
+
+
+def small(layers: object, make: Callable, classes: int = CLASSES) -> object:
+    """A residual network with batch norm and dropout, in whichever Keras."""
+    inputs = layers.Input((8, 8, 1), name="image")
+    x = layers.Conv2D(6, 3, padding="same", name="conv")(inputs)
+    x = layers.BatchNormalization(name="norm")(x)
+    x = layers.Activation("relu", name="first")(x)
+    y = layers.DepthwiseConv2D(3, padding="same", activation="relu", name="inside")(x)
+    y = layers.Conv2D(6, 1, use_bias=False, name="back")(y)
+    y = layers.BatchNormalization(name="normed")(y)
+    x = layers.Add(name="sum")([x, y])
+    x = layers.Conv2D(12, 3, 2, padding="same", name="wider")(x)
+    x = layers.ReLU(name="second")(x)
+    x = layers.Conv2D(12, 3, padding="same", activation="relu", name="third")(x)
+    x = layers.Dropout(0.5, name="drop")(x)
+    x = layers.AveragePooling2D(4, name="pool")(x)
+    x = layers.Flatten(name="flat")(x)
+    return make(inputs, layers.Dense(classes, activation="softmax", name="scores")(x))
+
+
+def test_taps_are_where_the_network_is_one_map_and_nothing_is_torn_apart() -> None:
+    """Not before a ReLU, not on one of two branches, and not close to one another."""
+    assert clean_taps(small(keras.layers, keras.Model)) == ["first", "sum", "second"]
+
+
+def test_taps_are_apart_and_not_too_many() -> None:
+    assert apart([100, 110, 200, 390, 400]) == [1, 2, 4]
+    assert len(apart([int(1.31**k * 1000) for k in range(40)])) <= MOST
+
+
+def test_a_keras3_model_computes_the_same_in_tf_keras() -> None:
+    model = small(keras3.layers, keras3.Model)
+    rng = np.random.default_rng(0)
+    model.get_layer("norm").set_weights([rng.uniform(0.5, 2, 6) for _ in range(4)])
+    rebuilt = from_keras3(model)
+    x = rng.normal(size=(5, 8, 8, 1)).astype(np.float32)
+    np.testing.assert_allclose(rebuilt(x), np.asarray(model(x)), atol=1e-5)
+    assert clean_taps(rebuilt) == ["first", "sum", "second"]
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("writer", [keras, keras3], ids=["tf_keras", "keras3"])
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_files_of_both_kerases_load(tmp_path: Path, writer: object, suffix: str) -> None:
+    model = small(writer.layers, writer.Model)
+    path = tmp_path / f"model{suffix}"
+    model.save(path)
+    own = load_own_model(str(path))
+    x = np.random.default_rng(0).normal(size=(3, 8, 8, 1)).astype(np.float32)
+    np.testing.assert_allclose(own.make()(x), np.asarray(model(x)), atol=1e-5)
+    assert (len(own.sha256), own.tunable) == (64, False)
+
+
+def test_what_cannot_be_used_is_explained(tmp_path: Path) -> None:
+    inputs = keras3.Input((8, 8, 1))
+    strange = keras3.Model(inputs, keras3.layers.RMSNormalization(name="odd")(inputs))
+    with pytest.raises(UserError, match="layer 'odd' is a RMSNormalization"):
+        from_keras3(strange)
+    (tmp_path / "bad.h5").write_bytes(b"nothing")
+    for spec, said in (
+        (str(tmp_path / "none.h5"), "no such model file"),
+        (str(tmp_path / "bad.h5"), "cannot be loaded as a Keras model"),
+        ("model.onnx", "expected a Keras file"),
+    ):
+        with pytest.raises(UserError, match=said):
+            load_own_model(spec).make()
+    image = keras.Input((8, 8, 1))
+    normed = keras.layers.BatchNormalization(name="first")(image)
+    with pytest.raises(UserError, match="'first', a BatchNormalization"):
+        scale_input(keras.Model(image, normed), 255)
+
+
+def test_a_scaled_input_is_worth_as_much() -> None:
+    model = small(keras.layers, keras.Model)
+    x = np.random.default_rng(0).uniform(0, 255, (4, 8, 8, 1)).astype(np.float32)
+    expected = model(x).numpy()
+    scale_input(model, 255)
+    np.testing.assert_allclose(model(x / 255), expected, atol=1e-5)
+
+
+def test_training_heads_leaves_the_backbone_as_it_is() -> None:
+    """Weights, batch norms' statistics and the own classifier; only heads learn."""
+    seed_everything(0)
+    backbone = small(keras.layers, keras.Model)
+    exits = [Exit("first"), Exit("first", "conv3_dense"), Exit("second", "grid_dense")]
+    net = attach_exits(backbone, exits)
+    frozen = freeze_backbone(net)
+    before = {weight.name: weight.numpy() for weight in net.weights}
+    x = np.random.default_rng(0).normal(3, 2, (64, 8, 8, 1)).astype(np.float32)
+    for given, expected in zip(frozen(x), net(x), strict=True):
+        np.testing.assert_allclose(given, expected, atol=1e-6)
+    fit(frozen, Samples(x, np.arange(64) % CLASSES), epochs=1)
+    changed = {w.name for w in net.weights if not np.array_equal(w.numpy(), before[w.name])}
+    heads = {w.name for w in net.weights if w.name.startswith(tuple(e.name for e in exits))}
+    assert changed == heads
+    assert exits_of(net)[-1] == Exit("scores", "own")
+
+
+def test_costs_are_those_of_the_built_network(tmp_path: Path) -> None:
+    path = tmp_path / "ready.h5"
+    small(keras.layers, keras.Model).save(path)
+    model = load_own_model(str(path))
+    space = BackboneSpace((8, 8, 1), CLASSES, Bounds(), model=model, train="heads")
+    hp = keras_tuner.HyperParameters()
+    space.declare_hyperparameters(hp)
+    for kind in ("none", "conv", "separable", "nachos"):
+        values = hp.values | {"head": kind}
+        assert space.costs(values) == exit_costs(space.full_network(values))
+
+
+MINE = """
+import keras_tuner
+from tf_keras import layers, Model
+from eexit_tf import Exit, attach_exits
+
+def backbone(hp):
+    width = hp.Choice("width", [4, 8])
+    inputs = layers.Input((8, 8, 1))
+    x = layers.Conv2D(width, 3, activation="relu", name="one")(inputs)
+    return Model(inputs, layers.Conv2D(2 * width, 3, activation="relu", name="two")(x))
+
+def unsearchable(hp):
+    hp.Float("rate", 0.0, 1.0)
+    return backbone(hp)
+
+class Space(keras_tuner.HyperModel):
+    def build(self, hp):
+        return attach_exits(backbone(hp), [Exit("one"), Exit("two", "grid_dense")], classes=10)
+"""
+
+
+@pytest.mark.parametrize(
+    ("option", "exits"),
+    [
+        (["--backbone", "mine:backbone"], {"one", "two"}),
+        (["--space", "mine:Space"], {"one", "two"}),
+        (["--backbone", "ready.h5", "--input-scale", "255"], {"first", "sum", "second", "scores"}),
+    ],
+)
+def test_a_search_of_ones_own_resumes_and_converts(
+    eexit_tf: Run, some_digits: Path, tmp_path: Path, option: list[str], exits: set[str]
+) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    if "ready.h5" in option:
+        small(keras.layers, keras.Model).save(tmp_path / "ready.h5")
+    command = ["search", "--dataset", some_digits, "--output", "out", "--max-trials", "1"]
+    for _ in range(2):
+        run = eexit_tf(*command, "--epochs", "1", *option, cwd=tmp_path)
+        assert run.returncode == 0, run.stderr
+    front = json.loads((tmp_path / "out" / "front.json").read_text())
+    assert {use["at"] for point in front["points"] for use in point["exits"]} <= exits
+    run = eexit_tf("convert", "out", "--output", "m.tflite", "--quantize", "ptq", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    run = eexit_tf(*command, "--epochs", "1", cwd=tmp_path)
+    assert (run.returncode, "holds another search" in run.stderr) == (2, True)
+
+
+def test_wrong_options_are_explained(eexit_tf: Run, some_digits: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    for options, said in (
+        (["--backbone", "mine:backbone", "--space", "mine:Space"], "not both"),
+        (["--train", "heads"], "go with a backbone"),
+        (["--backbone", "mine:unsearchable"], r"hp.Choice('rate', [...])"),
+        (["--space", "mine:backbone"], "mine:backbone"),
+        (["--backbone", "gone.keras"], "no such model file"),
+    ):
+        run = eexit_tf(
+            *("search", "--dataset", some_digits, "--output", "out", *options), cwd=tmp_path
+        )
+        assert run.returncode == 2, run.stderr
+        assert said in run.stderr, run.stderr
+        assert "Traceback" not in run.stderr
