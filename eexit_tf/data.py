@@ -22,6 +22,8 @@ MOST_HELD_OUT = 5000
 """Samples that are cut off at most: of large data, more is worth more in training."""
 
 SMALLEST_SIDE = 8
+SERIES = 8
+"""How many times longer than wide inputs without a dimension for channels are to be time series."""
 FEWEST_PER_CLASS = 5
 """Samples of each class in what is given for training, so that each part has some of it."""
 
@@ -87,9 +89,9 @@ def load(name: str) -> Dataset:
     Args:
         name: `digits`; a Keras data set (`mnist`, `fashion_mnist`, `cifar10`, `cifar100`); the
             path of an `.npz` with `x_train`, `y_train` and, if there is one, `x_test`, `y_test`
-            and `class_names`; a folder with one folder of images a class (or with such folders
-            under `train` and `test`); or `module:function`, which returns the same as Keras's
-            own `load_data`.
+            and `class_names` (windows of sensor data are (samples, steps, channels)); a folder
+            with one folder of images a class (or with such folders under `train` and `test`); or
+            `module:function`, which returns the same as Keras's own `load_data`.
 
     Raises:
         UserError: there is no such data, or it is not fit for training.
@@ -142,13 +144,13 @@ def _inputs(where: str, given: Any) -> NDArray[Any]:
     if x.dtype.kind not in "buif":
         raise UserError(f"{where}: inputs must be numbers, but are {x.dtype}")
     if x.ndim == 3:
-        x = x[..., np.newaxis]
+        x = x[:, np.newaxis] if _is_series(x.shape) else x[..., np.newaxis]
     if x.ndim != 4 or x.shape[3] == 0:
         raise UserError(
-            f"{where}: inputs must be (samples, height, width) or (samples, height, width, "
-            f"channels), but are {x.shape}"
+            f"{where}: inputs must be (samples, height, width), (samples, steps, channels) or "
+            f"(samples, height, width, channels), but are {x.shape}"
         )
-    if min(x.shape[1:3]) < SMALLEST_SIDE:
+    if (x.shape[1] != 1 and min(x.shape[1:3]) < SMALLEST_SIDE) or x.shape[2] < SMALLEST_SIDE:
         first = x.shape[1] <= 4 and min(x.shape[2:]) >= SMALLEST_SIDE
         raise UserError(
             f"{where}: inputs are {x.shape[1]} x {x.shape[2]}, too small for the search space, "
@@ -162,6 +164,15 @@ def _inputs(where: str, given: Any) -> NDArray[Any]:
         if bad:
             raise UserError(f"{where}: {bad} of {len(x)} inputs hold NaN or infinity; remove them")
     return x
+
+
+def _is_series(shape: tuple[int, ...]) -> bool:
+    """Whether (samples, a, b) are time series of a steps with b channels, not gray images.
+
+    Series are long and have few channels. They become images of height 1; who gives four
+    dimensions decides it himself.
+    """
+    return shape[2] > 0 and shape[1] >= SERIES * shape[2]
 
 
 def _labels(where: str, given: Any) -> NDArray[np.int64]:

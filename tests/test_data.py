@@ -251,3 +251,22 @@ def test_drawing_samples() -> None:
     assert rows(few.x) <= rows(part.x)
     np.testing.assert_array_equal(few.x, part.draw(7, seed=1).x)
     assert len(part.draw(10_000, seed=1).y) == len(part.y)
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ((128, 6), (1, 128, 6)),
+        ((49, 10), (49, 10, 1)),
+        ((28, 28), (28, 28, 1)),
+        ((1, 50, 9), (1, 50, 9)),
+        ((128, 9), (1, 128, 9)),
+    ],
+)
+def test_windows_of_sensor_data_are_images_of_height_1(
+    given: tuple[int, ...], taken: tuple[int, ...]
+) -> None:
+    x = np.random.default_rng(0).normal(size=(40, *given)).astype(np.float32)
+    data = split("some", Raw(x, np.arange(40) % 2))
+    assert data.input_shape == taken
+    assert set(data.train.x.ravel()) <= set((x / np.float32(data.divisor)).ravel())
