@@ -106,6 +106,7 @@ def policy_point(
     there = [head for head in table.HEADS if (taps[-1], head) in places]
     chosen.append(places[taps[-1], genome["last"] if genome["last"] in there else there[0]])
     level = round(genome["threshold"] * LEVELS)
+    chosen.sort()  # of a network cut short, the last tap's only exit may come first
     policy = Policy(tuple(chosen), (*[level] * (len(chosen) - 1), 0))
     result = score(policy, outputs, costs)
     return result.mean_macs, result.accuracy

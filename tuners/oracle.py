@@ -15,6 +15,7 @@ from eexit_tf.pareto import hypervolume, pareto_rank
 from eexit_tf.tuners.archive import Archive, load_front
 from eexit_tf.tuners.evolution import Values
 from eexit_tf.tuners.proposals import Finished, Proposer
+from eexit_tf.tuners.rungs import Climb, Points, expected_end
 from eexit_tf.vocabulary import Bounds, OperatingPoint
 
 OBJECTIVE = "hypervolume"
@@ -92,13 +93,25 @@ class ParetoOracle(keras_tuner.Oracle):
         archive = self.archive()
         ended = self.ranking(archive)
         ended += [name for name in sorted(self.end_order) if name not in ended]  # found nothing
-        finished = [Finished(self._values(name), archive.pairs(name)) for name in ended]
+        expected = self._expected_ends(archive)
+        finished = [Finished(self._values(name), expected.get(name, ())) for name in ended]
         running = [self._values(name) for name in sorted(self.trials) if name not in ended]
         rng = np.random.default_rng((self.seed, int(trial_id)))
         values = self._proposer.propose(rng, finished, running)
         if values is None:
             return {"status": TrialStatus.STOPPED}
         return {"status": TrialStatus.RUNNING, "values": values}
+
+    def _expected_ends(self, archive: Archive) -> dict[str, Points]:
+        """Each trial's front; of a stopped one, what it would have come to."""
+        climbs = {n: Climb.load(Path(self._get_trial_dir(n))) for n in archive.fronts}
+        climbed = [(climb, archive.pairs(name)) for name, climb in climbs.items()]
+        return {
+            name: expected_end(archive.pairs(name), climb.stopped, climbed, self.reference_macs)
+            if climb.stopped is not None
+            else archive.pairs(name)
+            for name, climb in climbs.items()
+        }
 
     def _values(self, trial_id: str) -> Values:
         values: Values = self.trials[trial_id].hyperparameters.values

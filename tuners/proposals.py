@@ -39,7 +39,7 @@ class Finished:
     """
 
     values: Values
-    points: tuple[tuple[float, float], ...]
+    points: Sequence[tuple[float, float]]
 
 
 class Proposer:
