@@ -46,7 +46,7 @@ class LiteRT:
     Args:
         content: a `.tflite` file.
         reference: use the reference kernels, which agree with TFLM to the last bit. The
-            optimised ones (XNNPACK) are faster and may differ by one step of int8.
+            optimised ones (XNNPACK) are faster; each operator may be off by one step of int8.
 
     Raises:
         UserError: the file is not sound, or the runtime refuses it.
