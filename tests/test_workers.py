@@ -126,7 +126,8 @@ def searches(some_digits: Path, tmp_path: Path) -> Iterator[Searches]:
     yield made
     for process in made.processes:
         process.kill()
-        process.communicate()
+        process.wait()
+        process.stdout.close()
 
 
 @pytest.fixture(scope="module")
