@@ -41,10 +41,7 @@ def add_metadata(content: bytes, divisor: float = 1.0) -> bytes:
     """
     model, labels = schema.read(content), spliced.inspect(content).labels
     main = model.subgraphs[0]
-    inputs, outputs = (
-        {index: {0: name} for name, index in named.items()}
-        for named in (schema.inputs_by_name(model), schema.outputs_by_name(model))
-    )
+    inputs, outputs = _named(schema.inputs_by_name(model)), _named(schema.outputs_by_name(model))
     inputs[int(main.inputs[0])][4] = [_normalized(divisor)]
     if labels is not None:
         scores = schema.outputs_by_name(model)[spliced.SCORES]
@@ -55,6 +52,11 @@ def add_metadata(content: bytes, divisor: float = 1.0) -> bytes:
     model.metadata.append(fb.MetadataT(ENTRY, len(model.buffers) - 1))
     written = schema.write(model)
     return written if labels is None else _with_labels(written, labels)
+
+
+def _named(names: Mapping[str, int]) -> dict[int, dict[int, Any]]:
+    """A `TensorMetadata` with a name for each tensor, by the tensor's number."""
+    return {index: {0: name} for name, index in names.items()}
 
 
 def _normalized(divisor: float) -> Table:
