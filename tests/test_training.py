@@ -7,7 +7,7 @@ import pytest
 
 from eexit_tf.augmentation import Augmentation
 from eexit_tf.averaging import WeightAverage
-from eexit_tf.backbones import residual
+from eexit_tf.backbones import Stage, Stem, residual
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
 from eexit_tf.exits import attach_exits
@@ -23,7 +23,7 @@ TRAIN = Samples(RNG.normal(size=(64, SIDE, SIDE, 1)).astype(np.float32), RNG.int
 
 def network(classes: int = 3) -> keras.Model:
     seed_everything(0)
-    backbone = residual((SIDE, SIDE, 1), widths=(4, 8))
+    backbone = residual((SIDE, SIDE, 1), stem=Stem(4), stages=(Stage(4, stride=1), Stage(8)))
     return attach_exits(backbone, [Exit("stem"), Exit("block2")], classes=classes)
 
 
