@@ -118,8 +118,9 @@ def search(
     """Run a search, or resume it where it was stopped.
 
     A trial's training depends on the seed, the trial's number and its hyperparameters alone, to
-    the last bit on the same kind of processor with the same number of threads. What a trial tries
-    depends on the seed, its number and the trials that had ended when it began. So without workers
+    the last bit on the same kind of processor with the same number of threads. What a trial tries,
+    and whether it is stopped early, depends on the seed, its number and the trials that had ended
+    by then. So without workers
     or with one, the same seed gives the same search, in a fresh process and after any number of
     stops. With several, what has ended when a trial begins depends on how fast each is: the
     first ones, before anything is learnt (`proposals.FEWEST_LEARNT`), are the same.
