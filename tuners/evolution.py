@@ -32,7 +32,7 @@ def child(
     born = {p.name: (first, second)[rng.integers(2)][p.name] for p in space}
     if not space:
         return born
-    mutations = min(len(space), rng.integers(1, 3))
+    mutations = min(len(space), int(rng.integers(1, 3)))
     for position in rng.choice(len(space), size=mutations, replace=False):
         parameter = space[position]
         values = list(parameter.values)

@@ -14,7 +14,7 @@ part of the search's, which has better points at every cost.
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, log
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +86,7 @@ def hopeless(
         earlier: of each finished trial how it rose, and its final front.
         reference_macs: the range of costs that counts.
     """
-    logs = np.linspace(*np.log(reference_macs), COSTS)
+    logs = _logs(reference_macs)
     earlier = list(earlier)
     gains = _gains(earlier, epoch, logs)
     if len(gains) < FEWEST_COMPARED:
@@ -104,9 +104,14 @@ def expected_end(
     reference_macs: tuple[float, float],
 ) -> Points:
     """A stopped trial's front, raised by what the others gained on average from there on."""
-    gains = _gains(earlier, epoch, np.linspace(*np.log(reference_macs), COSTS))
+    gains = _gains(earlier, epoch, _logs(reference_macs))
     mean = float(np.mean(np.concatenate(gains))) if gains else 0.0
     return [(macs, min(accuracy + mean, 1.0)) for macs, accuracy in points]
+
+
+def _logs(reference_macs: tuple[float, float]) -> NDArray[np.float64]:
+    low, high = reference_macs
+    return np.linspace(log(low), log(high), COSTS)
 
 
 def _gains(

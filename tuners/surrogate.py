@@ -157,7 +157,8 @@ def expected_gains(
     Returns:
         (networks,), as parts of the reference range.
     """
-    logs = np.linspace(*np.log(reference_macs), LEVELS, endpoint=False)
+    low, high = reference_macs
+    logs = np.linspace(log(low), log(high), LEVELS, endpoint=False)
     best = np.maximum(staircase(archive, logs), min_accuracy)
     # Interpolate at every level between the two places around it; from the dearest on, flat.
     first, last = places[:, :1], places[:, -1:]
