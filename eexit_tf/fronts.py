@@ -42,7 +42,7 @@ class SearchFront:
             "seed": self.seed,
             "bounds": self.bounds.to_json(),
             "trials": self.trials,
-            "evaluated_policies": self.front.evaluated_policies,
+            "evaluated_policies": _number(self.front.evaluated_policies),
             "gap": self.front.gap,
             "hypervolume": self.hypervolume,
             "reference_macs": list(self.reference_macs),
@@ -62,7 +62,7 @@ class SearchFront:
             trials=value["trials"],
             hypervolume=value["hypervolume"],
             reference_macs=(low, high),
-            front=Front(points, value["evaluated_policies"], value.get("gap", 0.0)),
+            front=Front(points, int(value["evaluated_policies"]), value.get("gap", 0.0)),
         )
 
     def save(self, directory: Path) -> None:
@@ -86,3 +86,8 @@ class SearchFront:
             return cls.from_json(json.loads(path.read_text()))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{path} is not a front of eexit-tf: {error}") from error
+
+
+def _number(count: int) -> int | float:
+    """A number that every reader of JSON takes: many read integers as 64 bits or as doubles."""
+    return count if count < 2**53 else float(count)

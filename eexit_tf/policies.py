@@ -185,7 +185,10 @@ def policy_points(
 
     Ids are `trial-0`, `trial-1`, ... by mean MACs, or `p0`, `p1`, ... without a trial.
     """
+    from eexit_tf.policy_optimism import optimism
+
     _check(outputs, costs)
+    lead = optimism(outputs, costs, [result.mean_macs for _, result in search.found])
     points = []
     for number, (policy, result) in enumerate(search.found):
         uses = zip(
@@ -213,6 +216,7 @@ def policy_points(
                     )
                     for index, level, leaves, macs in uses
                 ),
+                expected_accuracy=min(max(result.accuracy - float(lead[number]), 0.0), 1.0),
             )
         )
     return Front(tuple(points), search.evaluated_policies, search.gap)

@@ -65,7 +65,7 @@ class Search:
 
     def run(self) -> None:
         """Search until nothing is left to find, or the effort is spent."""
-        Neighbours(self.tables, self.known, self._allowed).run(rounds=12, policies=48)
+        self.open(rounds=12, policies=48)
         limit = min(self.known.limit, self._relaxation.most_total())
         whole = [self._relaxation.whole(last, limit) for last in range(self.tables.exits)]
         self._bound(Boxes.joined(whole))
@@ -73,6 +73,10 @@ class Search:
             self._bound(self._pop())
         for lead in self._waiting:
             self._give_up(lead)
+
+    def open(self, rounds: int, policies: int) -> None:
+        """Find good policies to compare with; see `policy_neighbours`."""
+        Neighbours(self.tables, self.known, self._allowed).run(rounds, policies)
 
     def policies(self) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
         """Exits and thresholds of the policies found, by cost, none dominated."""

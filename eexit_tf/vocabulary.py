@@ -124,6 +124,8 @@ class OperatingPoint:
         max_macs: multiply-accumulates of a sample that leaves at the last exit.
         params: weights and biases of the network with just these exits.
         exits: in the order of execution; the last one is always taken.
+        expected_accuracy: `val_accuracy` less what it owes to the choice among many policies
+            (`policy_optimism`): what to expect on fresh samples; none if not estimated.
     """
 
     id: str
@@ -133,6 +135,7 @@ class OperatingPoint:
     max_macs: int
     params: int
     exits: tuple[ExitUse, ...]
+    expected_accuracy: float | None = None
 
     def __post_init__(self) -> None:
         if not self.exits:
@@ -168,6 +171,7 @@ class OperatingPoint:
                 )
                 for use in value["exits"]
             ),
+            expected_accuracy=value.get("expected_accuracy"),
         )
 
 

@@ -260,3 +260,26 @@ def test_outputs_and_costs_must_be_of_the_same_exits() -> None:
         search_policies(outputs, costs)
     with pytest.raises(ValueError, match="same exits"):
         score(Policy((0,), (0,)), outputs, costs)
+
+
+def test_optimism_is_what_the_choice_gains_on_its_own_samples() -> None:
+    # Exits that know nothing: on fresh samples half of the answers are right, whatever is chosen.
+    costs = some_costs(np.array([10, 20, 40]), np.ones(3))
+    chosen, expected = [], []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        levels = rng.integers(0, 256, (3, 80)).astype(np.uint8)
+        outputs = ExitOutputs(levels, rng.random((3, 80)) < 0.5)
+        best = policy_points(search_policies(outputs, costs), outputs, costs).points[-1]
+        assert best.expected_accuracy is not None
+        chosen.append(best.val_accuracy)
+        expected.append(best.expected_accuracy)
+    assert np.mean(chosen) > 0.57
+    assert abs(np.mean(expected) - 0.5) < 0.04
+
+
+def test_exits_that_always_agree_leave_no_optimism() -> None:
+    outputs = ExitOutputs(np.full((2, 40), 9, np.uint8), np.ones((2, 40), bool))
+    costs = some_costs(np.array([5, 9]), np.array([1, 1]))
+    points = policy_points(search_policies(outputs, costs), outputs, costs)
+    assert [point.expected_accuracy for point in points] == [1.0]
