@@ -214,4 +214,4 @@ def _described(backbone: keras.Model) -> tuple[list[Unit], Unit | None]:
         macs, params = (sum(loads[layer][i] for layer in new) for i in (0, 1))
         before = tuple(units[-1:])
         units.append(Unit("layers", name, before, (height, width, channels), macs, params))
-    return units[: len(layers)], (units[len(layers) :] or [None])[0]
+    return units[: len(layers)], next(iter(units[len(layers) :]), None)

@@ -74,7 +74,7 @@ class StopHopeless(keras.callbacks.Callback):
 
 def earlier_trials(directory: Path) -> list[tuple[Climb, Points]]:
     """How the finished trials of lower numbers rose, and their fronts, from their folders."""
-    found = []
+    found: list[tuple[Climb, Points]] = []
     for other in sorted(directory.parent.glob("trial_*")):
         if _number(other) < _number(directory) and (other / TRIAL_FRONT).is_file():
             front = load_front(other)
