@@ -66,13 +66,14 @@ def benchmark(
     from eexit_tf.files import write_json
     from eexit_tf.tflite.benchmarking import TflmLibrary, UnfinishedError
     from eexit_tf.tflite.benchmarking import benchmark as run
+    from eexit_tf.tflite.units import in_units_of
 
     if tflm_lib is None and tflm_include:
         raise UserError("--tflm-include goes with --tflm-lib")
     tflm = None if tflm_lib is None else TflmLibrary(tflm_lib, tflm_include)
     failure = None
     with progress(quiet) as reporter:
-        part = load(dataset).test.draw(samples, seed)
+        part = in_units_of(model, load(dataset)).test.draw(samples, seed)
         try:
             found = run(model, part, target=target, tflm=tflm, reporter=reporter)
         except UnfinishedError as error:

@@ -47,9 +47,10 @@ def evaluate(
     from eexit_tf.files import write_json
     from eexit_tf.reports import evaluation_table
     from eexit_tf.tflite.evaluation import evaluate as run
+    from eexit_tf.tflite.units import in_units_of
 
     with progress(quiet) as reporter:
-        part = load(dataset).part(split)
+        part = in_units_of(model, load(dataset)).part(split)
         if samples is not None:
             part = part.draw(samples, seed)
         result = run(model, part, runtime=runtime, reporter=reporter)

@@ -58,12 +58,13 @@ def retune(
     from eexit_tf.tflite import spliced
     from eexit_tf.tflite.interpreter import read_file
     from eexit_tf.tflite.retuning import retune as run
+    from eexit_tf.tflite.units import in_units_of
 
     spliced.inspect(read_file(model))  # is refused before anything is loaded
     validation = None
     with progress(quiet) as reporter:
         if dataset is not None:
-            validation = load(dataset).validation
+            validation = in_units_of(model, load(dataset)).validation
             reporter.say(f"searching thresholds on {len(validation.y)} validation samples")
         made = run(
             model,
