@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eexit_tf import policy_search
+from eexit_tf import policy_branches, policy_cuts, policy_search
 from eexit_tf.costs import ExitCosts
 from eexit_tf.outputs import ExitOutputs
 from eexit_tf.pareto import pareto_front
@@ -92,21 +92,29 @@ def test_score_is_what_happens_sample_by_sample(problem: tuple[ExitOutputs, Exit
 
 
 @settings(max_examples=150, deadline=None)
-@given(problems())
-def test_the_search_misses_nothing(problem: tuple[ExitOutputs, ExitCosts]) -> None:
+@pytest.mark.parametrize("branching", [0.0, 1.0], ids=["cuts", "branches"])
+@given(problem=problems())
+def test_the_search_misses_nothing(
+    branching: float, problem: tuple[ExitOutputs, ExitCosts]
+) -> None:
     outputs, costs = problem
-    found = search_policies(outputs, costs)
+    with patch.object(policy_search, "BRANCHING", branching):
+        found = search_policies(outputs, costs)
     every = [score(policy, outputs, costs) for policy in every_policy(outputs)]
     assert [(s.correct, s.total_macs) for _, s in found.found] == front_of(every)
     assert all(score(policy, outputs, costs) == s for policy, s in found.found)
     assert found.gap == 0
 
 
+@pytest.mark.parametrize("branching", [0.0, 1.0], ids=["cuts", "branches"])
 @settings(max_examples=100, deadline=None)
-@given(problems(), st.sampled_from([0.1, 0.25, 0.5]))
-def test_the_tolerance_is_kept(problem: tuple[ExitOutputs, ExitCosts], tolerance: float) -> None:
+@given(problem=problems(), tolerance=st.sampled_from([0.1, 0.25, 0.5]))
+def test_the_tolerance_is_kept(
+    branching: float, problem: tuple[ExitOutputs, ExitCosts], tolerance: float
+) -> None:
     outputs, costs = problem
-    search = search_policies(outputs, costs, tolerance=tolerance)
+    with patch.object(policy_search, "BRANCHING", branching):
+        search = search_policies(outputs, costs, tolerance=tolerance)
     found = [s for _, s in search.found]
     assert search.gap <= tolerance
     assert front_of(found) == [(s.correct, s.total_macs) for s in found]
@@ -118,10 +126,11 @@ def test_the_tolerance_is_kept(problem: tuple[ExitOutputs, ExitCosts], tolerance
         )
 
 
+@pytest.mark.parametrize("branching", [0.0, 1.0], ids=["cuts", "branches"])
 @settings(max_examples=150, deadline=None)
-@given(problems(), st.data())
+@given(problem=problems(), data=st.data())
 def test_bounds_are_kept_and_nothing_within_them_is_missed(
-    problem: tuple[ExitOutputs, ExitCosts], data: st.DataObject
+    branching: float, problem: tuple[ExitOutputs, ExitCosts], data: st.DataObject
 ) -> None:
     outputs, costs = problem
     every = [score(policy, outputs, costs) for policy in every_policy(outputs)]
@@ -134,7 +143,8 @@ def test_bounds_are_kept_and_nothing_within_them_is_missed(
         min_accuracy=limit.accuracy if "accuracy" in which else None,
     )
     tolerance = data.draw(st.sampled_from([0.0, 0.0, 0.2]))
-    search = search_policies(outputs, costs, bounds, tolerance)
+    with patch.object(policy_search, "BRANCHING", branching):
+        search = search_policies(outputs, costs, bounds, tolerance)
     found = [s for _, s in search.found]
     assert all(s.meets(bounds) for s in found)
     within = [s for s in every if s.meets(bounds)]
@@ -147,15 +157,18 @@ def test_bounds_are_kept_and_nothing_within_them_is_missed(
         )
 
 
+@pytest.mark.parametrize("branching", [0.0, 1.0], ids=["cuts", "branches"])
 @settings(max_examples=100, deadline=None)
-@given(problems(), st.sampled_from([0.0, 300.0, 3000.0]), st.booleans())
+@given(problem=problems(), effort=st.sampled_from([0.0, 300.0, 3000.0]), forgetful=st.booleans())
 def test_a_search_that_stops_early_says_how_good_it_is(
-    problem: tuple[ExitOutputs, ExitCosts], effort: float, forgetful: bool
+    branching: float, problem: tuple[ExitOutputs, ExitCosts], effort: float, forgetful: bool
 ) -> None:
     outputs, costs = problem
+    bytes_ = 0 if forgetful else 1 << 20
     with (
-        patch.object(policy_search, "MEMORY_BYTES", 0 if forgetful else 1 << 20),
-        patch.object(policy_search, "BATCH", 2),
+        patch.object(policy_search, "BRANCHING", branching),
+        patch.multiple(policy_branches, MEMORY_BYTES=bytes_, BATCH=2),
+        patch.multiple(policy_cuts, MEMORY_BYTES=bytes_, BATCH=2),
         patch.object(Neighbours, "run"),  # good policies from the start would hide the gap
     ):
         search = search_policies(outputs, costs, effort=effort)
