@@ -1,6 +1,6 @@
 """Exits for a network that is trained already: MLPerf Tiny's ResNet-8 on CIFAR-10.
 
-    python examples/resnet8_cifar10.py pretrainedResnet.h5 cifar10 [model.tflite]
+    python examples/resnet8_cifar10.py pretrainedResnet.h5 cifar10 [model.tflite [epochs]]
 
 The first argument is the reference model of github.com/mlcommons/tiny (image classification),
 the second a data set as for `eexit-tf --dataset`. The backbone stays as it is; heads are trained
@@ -21,7 +21,7 @@ from eexit_tf.keras import keras
 TAPS = ("activation_2", "activation_3", "activation_4")  # block 1, inside block 2, block 2
 
 
-def main(backbone: str, dataset: str, output: str = "resnet8.tflite", epochs: int = 12) -> None:
+def main(backbone: str, dataset: str, output: str = "resnet8.tflite", epochs: str = "12") -> None:
     ee.seed_everything(0)
     data = ee.load(dataset)
     # This network was trained on bytes, 0 to 255.
@@ -36,7 +36,7 @@ def main(backbone: str, dataset: str, output: str = "resnet8.tflite", epochs: in
         ee.keep_exits(net, exits),  # without what lies behind the last head
         train,
         validation=validation,
-        epochs=epochs,
+        epochs=int(epochs),
         callbacks=[keras.callbacks.CSVLogger(f"{output}.csv")],
     )
 
@@ -51,4 +51,4 @@ def main(backbone: str, dataset: str, output: str = "resnet8.tflite", epochs: in
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    main(*sys.argv[1:5])

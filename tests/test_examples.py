@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from networks import multi_exit
+from space_networks import RESNET8, data_path
 
 from eexit_tf.tflite import costs, schema, splice
 from eexit_tf.tflite.interpreter import EarlyExitInterpreter
@@ -42,6 +44,19 @@ def test_digits(tmp_path: Path) -> None:
     accuracy = re.match(r"([\d.]+)%", litert)
     assert accuracy is not None
     assert float(accuracy[1]) > 90
+
+
+def test_resnet8_cifar10(tmp_path: Path) -> None:
+    backbone = data_path(RESNET8)
+    if not backbone.is_file():
+        pytest.skip(f"no {backbone}: set EEXIT_TF_DATA to the folder that holds {RESNET8}")
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (100, 32, 32, 3), np.uint8)
+    y = np.arange(100) % 10
+    np.savez(tmp_path / "few.npz", x_train=x, y_train=y, x_test=x[:20], y_test=y[:20])
+    said = run("resnet8_cifar10.py", str(backbone), "few.npz", "r8.tflite", "1", cwd=tmp_path)
+    assert " on 20 samples in litert" in said
+    assert EarlyExitInterpreter(tmp_path / "r8.tflite").exits
 
 
 def test_raspberry_pi(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_trials_that_diverge_or_run_out_of_memory_find_nothing_and_the_search_go
             tf.zeros([2**45])  # more than there is
         if len(begun) == 2:
             np.empty(2**50)
-        return really_fit(net, train, learning_rate=1e38, **further)
+        return really_fit(net, train, **{**further, "learning_rate": 1e38})
 
     monkeypatch.setattr(tuner, "fit", fit)
     lines = Lines()

@@ -12,6 +12,7 @@ from networks import int8_inputs, multi_exit
 from eexit_tf.errors import UserError
 from eexit_tf.tflite import costs, schema, splice
 from eexit_tf.tflite.compiler import compile_file
+from eexit_tf.tflite.metadata import add_metadata
 from eexit_tf.tflite.runtimes import LiteRT
 from eexit_tf.tflite.signatures import select
 
@@ -43,7 +44,7 @@ def test_one_of_several_signatures_is_taken(graph_each: bool, tmp_path: Path) ->
     multi, content = multi_exit(10, 3), several(graph_each)
     order, path = order_of(multi), tmp_path / "multi.tflite"
     path.write_bytes(content)
-    expected = splice.splice(multi, order, [20, 30, 0])
+    expected = add_metadata(splice.splice(multi, order, [20, 30, 0]))
     thresholds = [(t + 128) / 256 for t in (20, 30)]
     assert compile_file(path, thresholds, signature="all").content == expected
     taken = compile_file(path, thresholds[:1], signature="first_two").content

@@ -1,5 +1,6 @@
 """Search spaces around what the user brings: a backbone, or a whole `HyperModel`."""
 
+import inspect
 from abc import abstractmethod
 from typing import Any
 
@@ -171,7 +172,14 @@ class HyperModelSpace(OwnSpace):
     ) -> None:
         super().__init__(input_shape, classes, bounds)
         self._spec = spec
-        made = import_function(f"space {spec}", spec)()
+        function = import_function(f"space {spec}", spec)
+        parameters = inspect.signature(function).parameters.values()
+        if any(p.default is p.empty and p.kind < p.VAR_POSITIONAL for p in parameters):
+            raise UserError(
+                f"{spec} needs arguments; expected a class or function without any that returns a "
+                f"keras_tuner.HyperModel (a function of hp is a --backbone)"
+            )
+        made = function()
         if not isinstance(made, keras_tuner.HyperModel):
             raise UserError(
                 f"{spec} returned a {type(made).__name__}; expected a keras_tuner.HyperModel"
