@@ -96,12 +96,15 @@ def front_plot(found: SearchFront, directory: Path) -> Path:
         )
     if points:
         knee = found.front.knee()
+        # Left above and right below it nothing is drawn; take the side with more room.
+        middle = (points[0].mean_macs * points[-1].mean_macs) ** 0.5
+        side, at = ("right", (-18, 6)) if knee.mean_macs > middle else ("left", (18, -14))
         axes.annotate(
             f"knee: {knee.val_accuracy:.1%}, {len(knee.exits)} exits",
             (knee.mean_macs, knee.val_accuracy),
-            xytext=(-18, 6),
+            xytext=at,
             textcoords="offset points",
-            horizontalalignment="right",
+            horizontalalignment=side,
             arrowprops={"arrowstyle": "->", "color": "gray"},
         )
         axes.legend(loc="lower right", frameon=False)
