@@ -21,6 +21,9 @@ HELD_OUT = 0.2
 MOST_HELD_OUT = 5000
 """Samples that are cut off at most: of large data, more is worth more in training."""
 
+BYTES = 255.0
+"""What bytes are divided by."""
+
 SMALLEST_SIDE = 8
 SERIES = 8
 """How many times longer than wide inputs without a dimension for channels are to be time series."""
@@ -251,7 +254,7 @@ def _divisor(x: NDArray[Any]) -> float:
     costs nothing there.
     """
     if x.dtype == np.uint8:
-        return 255.0
+        return BYTES
     largest = float(np.abs(x.astype(np.float32)).max())
     # float32 has no larger power of two than 2 ** 127.
     return float(2.0 ** min(np.ceil(np.log2(largest)), 127)) if largest > 0 else 1.0
