@@ -9,6 +9,7 @@ from eexit_tf.fronts import SearchFront
 from eexit_tf.reporter import Reporter
 from eexit_tf.tuners.archive import load_front
 from eexit_tf.tuners.oracle import ParetoOracle
+from eexit_tf.tuners.rungs import Climb
 from eexit_tf.tuners.tuner import failure
 from eexit_tf.vocabulary import Front
 
@@ -52,11 +53,16 @@ class SearchProgress:
         self._found = found
         directory = Path(self._oracle._get_trial_dir(trial_id))
         values = self._oracle.get_trial(trial_id).hyperparameters.values
-        result = failure(directory) or _result(load_front(directory).within(found.bounds))
+        result = failure(directory) or self._brought(directory)
         what = f"trial {int(trial_id) + 1} of {self._oracle.max_trials}: {self._describe(values)}"
         self._reporter.say(f"{what}: {result}")
         self._reporter.step(self._done(), self._total(), self._standing())
         self._reporter.milestone(f"{self._standing()}, {self._left()}")
+
+    def _brought(self, directory: Path) -> str:
+        front = _ends(load_front(directory).within(self._found.bounds))
+        stopped = Climb.load(directory).stopped
+        return f"stopped after epoch {stopped} of {self._epochs}, {front}" if stopped else front
 
     def _done(self) -> int:
         """Epochs, and one more a trial for the search over its policies."""
@@ -82,7 +88,7 @@ class SearchProgress:
         return f"about {left:,.0f} s left"
 
 
-def _result(front: Front) -> str:
+def _ends(front: Front) -> str:
     if not front.points:
         return "nothing within the bounds"
     first, last = front.points[0], front.points[-1]

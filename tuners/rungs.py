@@ -7,8 +7,8 @@ raised at every cost by the most that any earlier trial gained from this rung to
 still add nothing to the archive. This is successive halving's idea (Jamieson and Talwalkar 2016)
 with a bound learnt from the trials in place of a fixed part that survives.
 
-A stopped trial keeps its front: the network is real and so are its outputs. That front cannot be
-part of the search's, which has better points at every cost.
+A stopped trial keeps its front: the network is real and so are its outputs. It adds hardly
+anything to the search's front, which has better points at nearly the same costs.
 """
 
 import json

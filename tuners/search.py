@@ -6,12 +6,13 @@ import io
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import keras_tuner
 
+from eexit_tf.augmentation import Augmentation
 from eexit_tf.data import Dataset
 from eexit_tf.errors import UserError
 from eexit_tf.files import write_json
@@ -40,7 +41,7 @@ class SearchSettings:
     Attributes:
         dataset: as the user typed it; what counts is `data_sha256`.
         data_sha256: of all inputs and labels.
-        seed, epochs, bounds, networks: see `search`.
+        seed, epochs, bounds, networks, augmentation: see `search`.
     """
 
     dataset: str
@@ -49,9 +50,14 @@ class SearchSettings:
     epochs: int
     bounds: Bounds
     networks: Networks = FAMILIES
+    augmentation: Augmentation = Augmentation()
 
     def to_json(self) -> dict[str, Any]:
-        parts = {"bounds": self.bounds.to_json(), "networks": self.networks.to_json()}
+        parts = {
+            "bounds": self.bounds.to_json(),
+            "networks": self.networks.to_json(),
+            "augmentation": asdict(self.augmentation),
+        }
         return {"schema": SCHEMA, **vars(self), **parts}
 
     def space(self, data: Dataset) -> CandidateSpace:
@@ -75,6 +81,7 @@ class SearchSettings:
                 epochs=value["epochs"],
                 bounds=Bounds.from_json(value["bounds"]),
                 networks=Networks.from_json(value["networks"]),
+                augmentation=Augmentation(**value["augmentation"]),
             )
         except OSError as error:
             raise UserError(f"{directory} holds no search: {error.strerror} {path}") from error
@@ -90,7 +97,7 @@ class SearchSettings:
         mine, its = self.to_json(), other.to_json()
         differing = [
             f"{key} is {its[key]} there, {mine[key]} here"
-            for key in ("data_sha256", "seed", "epochs", "bounds", "networks")
+            for key in ("data_sha256", "seed", "epochs", "bounds", "networks", "augmentation")
             if mine[key] != its[key]
         ]
         if differing:
@@ -109,6 +116,7 @@ def search(
     epochs: int,
     seed: int,
     networks: Networks = FAMILIES,
+    augmentation: Augmentation = Augmentation(),
     workers: int = 0,
     chief: Address | None = None,
     tensorboard: bool = False,
@@ -120,10 +128,10 @@ def search(
     A trial's training depends on the seed, the trial's number and its hyperparameters alone, to
     the last bit on the same kind of processor with the same number of threads. What a trial tries,
     and whether it is stopped early, depends on the seed, its number and the trials that had ended
-    by then. So without workers
-    or with one, the same seed gives the same search, in a fresh process and after any number of
-    stops. With several, what has ended when a trial begins depends on how fast each is: the
-    first ones, before anything is learnt (`proposals.FEWEST_LEARNT`), are the same.
+    by then. So without workers or with one, the same seed gives the same search, in a fresh
+    process and after any number of stops. With several, what has ended when a trial begins depends
+    on how fast each is: the first ones, before anything is learnt (`proposals.FEWEST_LEARNT`), are
+    the same.
 
     Args:
         data: what to train and validate on.
@@ -133,6 +141,7 @@ def search(
         epochs: of each training.
         seed: of the proposals and the trainings.
         networks: what is searched, if not our families.
+        augmentation: of the training samples.
         workers: processes on this machine that train, each with its share of the threads; with 0
             and no `chief` this one does. They read `data` again, by its name.
         chief: where workers on other machines, started with `join`, find this one.
@@ -152,7 +161,7 @@ def search(
     if "KERASTUNER_ORACLE_IP" in os.environ:
         raise UserError("KERASTUNER_ORACLE_IP is set; unset it, and use --chief and --join")
     settings = SearchSettings(
-        data.name, data_sha256(data), seed, epochs, bounds, networks.located()
+        data.name, data_sha256(data), seed, epochs, bounds, networks.located(), augmentation
     )
     space = settings.space(data)
     space.check_bounds()
@@ -183,18 +192,6 @@ def search(
     return found.front
 
 
-def load_network(data: Dataset, directory: Path, trial: str) -> keras.Model:
-    """The trained network of a finished trial, with all its candidate exits.
-
-    Raises:
-        UserError: the folder's search is not of this data, or the trial's files are gone.
-    """
-    settings = SearchSettings.load(directory)
-    check_data(data, settings, directory)
-    space = settings.space(data)
-    return make_tuner(space, directory, settings, max_trials=1).load_network(trial)
-
-
 def data_sha256(data: Dataset) -> str:
     """Of all three parts, so that a changed file is not taken for the same data."""
     digest = hashlib.sha256()
@@ -213,7 +210,8 @@ def check_data(data: Dataset, settings: SearchSettings, directory: Path) -> None
 
 def _prepare(output: Path, settings: SearchSettings, overwrite: bool) -> None:
     if overwrite:
-        shutil.rmtree(output / "trials", ignore_errors=True)
+        for folder in (TRIALS, RETRAINED):
+            shutil.rmtree(output / folder, ignore_errors=True)
         (output / FRONT).unlink(missing_ok=True)
     elif (output / MANIFEST).exists():
         settings.check_same(SearchSettings.load(output), output)
@@ -241,7 +239,14 @@ def make_tuner(
     )
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # KerasTuner says that it reloads
-            return ExitTuner(oracle, space, output, seed=settings.seed, tensorboard=tensorboard)
+            return ExitTuner(
+                oracle,
+                space,
+                output,
+                seed=settings.seed,
+                augmentation=settings.augmentation,
+                tensorboard=tensorboard,
+            )
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise UserError(
             f"the state of the search in {output / 'trials'} cannot be read ({error}); "

@@ -10,6 +10,7 @@ import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import Trial
 
+from eexit_tf.augmentation import Augmentation
 from eexit_tf.data import Dataset
 from eexit_tf.errors import UserError
 from eexit_tf.files import write_bytes, write_json
@@ -42,16 +43,17 @@ class InfeasibleError(Exception):
 class ExitTuner(keras_tuner.Tuner):
     """Trains each proposed backbone with all its candidate exits.
 
-    A trial's folder keeps the weights, the validation outputs of every exit and the front; a
-    training that will add nothing is stopped early (see `rungs`). Its
+    A trial's folder keeps the weights, the validation outputs of every exit and the front. Its
     training depends on the search's seed, the trial's number and its values, and in the last bits
-    on the processor and on the number of threads.
+    on the processor and on the number of threads. It is stopped early if it will add nothing to
+    the fronts of the trials that have ended (see `rungs`).
 
     Args:
         oracle: proposes the trials.
         space: builds the networks.
         directory: the search's folder; trials go to `trials` in it.
         seed: a trial's own seed comes from this one and its number.
+        augmentation: of the training samples.
         tensorboard: keep the training's curves in each trial's folder.
 
     Attributes:
@@ -68,9 +70,11 @@ class ExitTuner(keras_tuner.Tuner):
         directory: Path,
         *,
         seed: int,
+        augmentation: Augmentation = Augmentation(),
         tensorboard: bool = False,
     ) -> None:
         self._seed = seed
+        self._augmentation = augmentation
         self.on_epoch: Callable[[str, int], object] = lambda trial_id, epoch: None
         self.after_trial: Callable[[str], object] = lambda trial_id: None
         self._tensorboard = tensorboard
@@ -123,6 +127,7 @@ class ExitTuner(keras_tuner.Tuner):
             data.train,
             epochs=epochs,
             learning_rate=self.hypermodel.learning_rate,
+            augmentation=self._augmentation,
             callbacks=callbacks,
         )
         said = scores(net, data.validation.x)

@@ -1,0 +1,80 @@
+"""A real training in a search, beside trials that ended well or badly."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eexit_tf.data import load
+from eexit_tf.reporter import Reporter
+from eexit_tf.tuners.archive import load_front, save_front
+from eexit_tf.tuners.rungs import FEWEST_COMPARED, Climb
+from eexit_tf.tuners.search import search
+from eexit_tf.tuners.tuner import ExitTuner
+from eexit_tf.vocabulary import Bounds, ExitUse, Front, OperatingPoint
+
+EPOCHS, RUNG = 6, 2
+RISE = 0.01
+
+
+class Listener(Reporter):
+    """Keeps the trials' lines."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.said.append(line)
+
+
+def ended_at(accuracy: float) -> Any:
+    """A trial that takes no time: its cheap exit rose a little from the rung to its end."""
+
+    def train(tuner: ExitTuner, trial: Any, data: Any, epochs: int) -> Front:
+        directory = Path(tuner.get_trial_dir(trial.trial_id))
+        Climb({RUNG: [(64.0, accuracy - RISE)]}).save(directory)
+        use = ExitUse("stem", "pool_dense", 0.0, 1.0, 64)
+        point = OperatingPoint(f"{trial.trial_id}-0", trial.trial_id, accuracy, 64, 64, 10, (use,))
+        save_front(directory, Front((point,)))
+        return Front((point,))
+
+    return train
+
+
+@pytest.mark.parametrize("others", [1.0, 0.02])
+def test_a_training_that_can_add_nothing_ends_at_a_rung_and_the_log_says_so(
+    some_digits: Path, tmp_path: Path, others: float
+) -> None:
+    listener = Listener()
+
+    def run(trials: int) -> None:
+        search(
+            load(str(some_digits)),
+            tmp_path,
+            bounds=Bounds(max_macs=15_000),
+            max_trials=trials,
+            epochs=EPOCHS,
+            seed=3,
+            reporter=listener,
+        )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ExitTuner, "_train", ended_at(others))
+        run(FEWEST_COMPARED)
+    run(FEWEST_COMPARED + 1)
+
+    directory = tmp_path / "trials" / f"trial_{FEWEST_COMPARED}"
+    climb = Climb.load(directory)
+    front = [(point.mean_macs, point.val_accuracy) for point in load_front(directory)]
+    assert len(listener.said) == FEWEST_COMPARED + 1
+    assert "stopped" not in "".join(listener.said[:-1])
+    if others == 1:
+        assert climb.stopped == RUNG
+        assert list(climb.rungs) == [RUNG]
+        assert front == climb.rungs[RUNG]  # nothing was trained after it
+        assert f": stopped after epoch {RUNG} of {EPOCHS}, " in listener.said[-1]
+    else:
+        assert climb.stopped is None
+        assert list(climb.rungs) == [RUNG, 2 * RUNG]
+        assert front != climb.rungs[RUNG]
+        assert "stopped" not in listener.said[-1]
