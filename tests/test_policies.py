@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eexit_tf import policy_branches, policy_cuts, policy_search
 from eexit_tf.costs import ExitCosts
 from eexit_tf.outputs import ExitOutputs
 from eexit_tf.pareto import pareto_front
 from eexit_tf.policies import Policy, PolicyScore, policy_points, score, search_policies
-from eexit_tf.policy_neighbours import Neighbours
+from eexit_tf.policy_search import branches, cuts
+from eexit_tf.policy_search import search as search_module
+from eexit_tf.policy_search.neighbours import Neighbours
 from eexit_tf.vocabulary import Bounds, Exit
 
 
@@ -98,7 +99,7 @@ def test_the_search_misses_nothing(
     branching: float, problem: tuple[ExitOutputs, ExitCosts]
 ) -> None:
     outputs, costs = problem
-    with patch.object(policy_search, "BRANCHING", branching):
+    with patch.object(search_module, "BRANCHING", branching):
         found = search_policies(outputs, costs)
     every = [score(policy, outputs, costs) for policy in every_policy(outputs)]
     assert [(s.correct, s.total_macs) for _, s in found.found] == front_of(every)
@@ -113,7 +114,7 @@ def test_the_tolerance_is_kept(
     branching: float, problem: tuple[ExitOutputs, ExitCosts], tolerance: float
 ) -> None:
     outputs, costs = problem
-    with patch.object(policy_search, "BRANCHING", branching):
+    with patch.object(search_module, "BRANCHING", branching):
         search = search_policies(outputs, costs, tolerance=tolerance)
     found = [s for _, s in search.found]
     assert search.gap <= tolerance
@@ -143,7 +144,7 @@ def test_bounds_are_kept_and_nothing_within_them_is_missed(
         min_accuracy=limit.accuracy if "accuracy" in which else None,
     )
     tolerance = data.draw(st.sampled_from([0.0, 0.0, 0.2]))
-    with patch.object(policy_search, "BRANCHING", branching):
+    with patch.object(search_module, "BRANCHING", branching):
         search = search_policies(outputs, costs, bounds, tolerance)
     found = [s for _, s in search.found]
     assert all(s.meets(bounds) for s in found)
@@ -166,9 +167,9 @@ def test_a_search_that_stops_early_says_how_good_it_is(
     outputs, costs = problem
     bytes_ = 0 if forgetful else 1 << 20
     with (
-        patch.object(policy_search, "BRANCHING", branching),
-        patch.multiple(policy_branches, MEMORY_BYTES=bytes_, BATCH=2),
-        patch.multiple(policy_cuts, MEMORY_BYTES=bytes_, BATCH=2),
+        patch.object(search_module, "BRANCHING", branching),
+        patch.multiple(branches, MEMORY_BYTES=bytes_, BATCH=2),
+        patch.multiple(cuts, MEMORY_BYTES=bytes_, BATCH=2),
         patch.object(Neighbours, "run"),  # good policies from the start would hide the gap
     ):
         search = search_policies(outputs, costs, effort=effort)

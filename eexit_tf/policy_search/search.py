@@ -1,7 +1,7 @@
 """Search over all policies, exact or with a proven gap: an opening and two branch-and-bounds.
 
-`policy_neighbours` finds good policies to compare with. `policy_branches` grows policies exit by
-exit, which ends soon where samples are few, even with many exits. If it does not, `policy_cuts`
+`neighbours` finds good policies to compare with. `branches` grows policies exit by
+exit, which ends soon where samples are few, even with many exits. If it does not, `cuts`
 cuts intervals of thresholds, which ends where exits are few, even with many samples. Each proves a
 bound on what is missed; the better one counts.
 """
@@ -10,11 +10,12 @@ from collections.abc import Iterator
 
 from eexit_tf.costs import ExitCosts
 from eexit_tf.outputs import ExitOutputs
-from eexit_tf.policy_branch_tables import MOST_SAMPLES
-from eexit_tf.policy_branches import Branches
-from eexit_tf.policy_cuts import Cuts
-from eexit_tf.policy_neighbours import Neighbours
-from eexit_tf.policy_tables import Known, Tables, limits
+from eexit_tf.policy_search.branch_tables import MOST_SAMPLES
+from eexit_tf.policy_search.branches import Branches
+from eexit_tf.policy_search.cuts import Cuts
+from eexit_tf.policy_search.known import Known, limits
+from eexit_tf.policy_search.neighbours import Neighbours
+from eexit_tf.policy_search.tables import Tables
 from eexit_tf.vocabulary import Bounds
 
 BRANCHING = 0.2
@@ -56,7 +57,7 @@ class Search:
         self.missed = missed
 
     def open(self, rounds: int, policies: int) -> None:
-        """Find good policies to compare with; see `policy_neighbours`."""
+        """Find good policies to compare with; see `neighbours`."""
         Neighbours(self.tables, self.known, self._allowed).run(rounds, policies)
 
     def policies(self) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:

@@ -8,7 +8,8 @@ known policies: the most right answers that those policies may add.
 import numpy as np
 from numpy.typing import NDArray
 
-from eexit_tf.policy_tables import Ints, Known
+from eexit_tf.policy_search.known import Known
+from eexit_tf.policy_search.tables import Ints
 
 Floats = NDArray[np.float64]
 SLOPES = 64

@@ -3,9 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from eexit_tf.policy_tables import Flags, Ints, Tables
-
-Words = NDArray[np.uint64]
+from eexit_tf.policy_search.tables import Flags, Ints, Tables, Words
 
 FIELD = 20  # bits of a packed count
 MASK = (1 << FIELD) - 1
@@ -33,7 +31,7 @@ class BranchTables:
     """A network's exits on at most `MOST_SAMPLES` samples, arranged for branching.
 
     Attributes:
-        tables: see `policy_tables`.
+        tables: see `tables`.
         below: at each exit, the bit sets of the samples below the classes 1, 2, ...
         reach: at each exit, the bit sets of the samples for which the next tap, the one after
             it, ... is the first with an exit that is right.

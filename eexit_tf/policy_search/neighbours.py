@@ -11,7 +11,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from eexit_tf.policy_tables import Flags, Ints, Known, Path, Tables
+from eexit_tf.policy_search.known import Known
+from eexit_tf.policy_search.tables import Flags, Ints, Path, Tables
 
 Allowed = Callable[[tuple[int, ...]], bool]
 

@@ -8,116 +8,19 @@ other thresholds or not. So the bound is a sum of functions of one threshold eac
 are read from cumulative sums. It errs only about samples that are undecided at two exits or more,
 so that it tightens with the square of a box's width.
 
-What is bounded is right answers less slope times MACs, with a slope from `policy_lines`.
+What is bounded is right answers less slope times MACs, with a slope from `lines`.
 """
-
-from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eexit_tf.policy_lines import ROUNDING, Floats, Lines
-from eexit_tf.policy_tables import Flags, Ints, Tables
+from eexit_tf.policy_search.bits import ExitBits
+from eexit_tf.policy_search.boxes import Bounded, Boxes, Pairs
+from eexit_tf.policy_search.lines import ROUNDING, Floats, Lines
+from eexit_tf.policy_search.tables import Flags, Ints, Tables
 
-_GATHER = np.uint64(0x0102040810204080)
-"""Times 8 bytes of 0 or 1, puts these bits into the highest byte."""
 SHRUNK = 0.85
 """Boxes that keep fewer of their undecided samples are bounded again before they are cut."""
-
-
-@dataclass
-class Boxes:
-    """Boxes, each with a window of total costs that is of interest.
-
-    Attributes:
-        low, high: (boxes, exits), both ends of each exit's interval, in classes. One beyond the
-            highest class leaves the exit out; so it is from the last exit on.
-        last: (boxes,), the exit where all leave.
-        window_low, window_high: (boxes,), total MACs, both included.
-        undecided: (boxes, bytes), bit sets of samples.
-        leaves: (boxes, exits), decided samples by the exit where they leave.
-        right: (boxes,), how many of these are answered right.
-        lead: (boxes,), how many more right answers than known there may be in the window.
-    """
-
-    low: Ints
-    high: Ints
-    last: Ints
-    window_low: Ints
-    window_high: Ints
-    undecided: NDArray[np.uint8]
-    leaves: Ints
-    right: Ints
-    lead: Ints
-
-    def __len__(self) -> int:
-        return len(self.last)
-
-    def take(self, which: NDArray[np.intp] | Flags) -> "Boxes":
-        return Boxes(*(getattr(self, field.name)[which] for field in fields(self)))
-
-    @property
-    def bytes(self) -> int:
-        return sum(getattr(self, field.name).nbytes for field in fields(self))
-
-    @classmethod
-    def joined(cls, parts: list["Boxes"]) -> "Boxes":
-        return cls(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)))
-
-
-@dataclass
-class Bounded:
-    """What bounding boxes found out, (boxes, ...) each.
-
-    Attributes:
-        numbers: how many were looked at.
-        best: (boxes, exits), thresholds that reach the bound.
-        right, total: what the policy with these does.
-        bent: whether more of the lead comes from the known policies, which do not lie on a line,
-            than from the bound, so that a smaller window helps more than a smaller box.
-        exact: nothing is undecided; `best` is the box's one policy.
-        shrunk: the intervals have shrunk so much that the box should be bounded again.
-        split, middle: which interval to cut in two, and after which threshold.
-    """
-
-    numbers: int
-    best: Ints
-    right: Ints
-    total: Ints
-    bent: Flags
-    exact: Flags
-    shrunk: Flags
-    split: Ints
-    middle: Ints
-
-
-@dataclass
-class _Pairs:
-    """Undecided samples of all boxes, one after the other; bit k stands for exit k.
-
-    Attributes:
-        counts: (boxes,), pairs of each box.
-        box: (pairs,), ascending.
-        classes: (pairs, words), a byte an exit.
-        may: where the sample may leave, up to where it must.
-        right: exits that answer it right.
-    """
-
-    counts: Ints
-    box: NDArray[np.intp]
-    classes: NDArray[np.uint64]
-    may: NDArray
-    must: NDArray
-    right: NDArray
-
-    def reduce(self, function: np.ufunc, values: NDArray) -> NDArray:
-        """(boxes,), the values of each box's pairs taken together; 0 without pairs."""
-        some = self.counts > 0
-        result = np.zeros(len(self.counts), values.dtype)
-        if len(values):
-            starts = np.cumsum(self.counts) - self.counts
-            result[some] = function.reduceat(values, starts[some])
-        return result
 
 
 class Relaxation:
@@ -129,13 +32,13 @@ class Relaxation:
 
     def __init__(self, tables: Tables, slack: int) -> None:
         self.tables, self.slack, self.exits = tables, slack, tables.exits
-        self.width = next(bits for bits in (8, 16, 32, 64) if bits >= self.exits)
+        self.bits = bits = ExitBits(tables.exits)
         self.top = np.array([len(thresholds) for thresholds in tables.thresholds], np.int64)
         self.slots = int(self.top.max()) + 2
         self.trunk = np.array(tables.costs.trunk_macs, np.int64)
         self.asking = np.array(tables.costs.head_macs, np.int64) + tables.costs.decision
-        self._classes = self._padded(tables.classes.T).view(np.uint64)
-        self._right = self._bits(self._padded(tables.right.T))
+        self._classes = bits.words(tables.classes.T)
+        self._right = bits.numbers(bits.words(tables.right.T))
 
     def whole(self, last: int, limit: int) -> Boxes:
         """The box of all policies with this last exit and up to this total cost."""
@@ -177,7 +80,7 @@ class Relaxation:
         self._leave_out(boxes, pairs)
         box = pairs.box
         firsts = pairs.may & -pairs.may
-        first, end = self._exit(firsts), self._exit(pairs.must)
+        first, end = self.bits.place(firsts), self.bits.place(pairs.must)
         at_first = box * self.exits + first
         charged, ending = _sums(at_first, shape), _sums(box * self.exits + end, shape)
 
@@ -201,7 +104,7 @@ class Relaxation:
 
         leaving = ((firsts & pairs.right) != 0) - (price * cost).ravel()[at_first]
         staying = self._staying(pairs, first, price * cost, price * least)
-        level = self._level(pairs.classes, first)
+        level = self.bits.byte(pairs.classes, first)
         gain = np.bincount(
             at_first * self.slots + level + 1,
             staying - leaving,
@@ -222,7 +125,7 @@ class Relaxation:
         taken = self._reached(pairs.classes, best, pairs.counts) & pairs.may | pairs.must
         taken &= -taken
         answered = (taken & pairs.right) != 0
-        at_taken = box * self.exits + self._exit(taken)
+        at_taken = box * self.exits + self.bits.place(taken)
         leaves = boxes.leaves + _sums(at_taken, shape)
 
         error = np.maximum(staying, leaving) - (answered - (price * cost).ravel()[at_taken])
@@ -240,7 +143,7 @@ class Relaxation:
         stays = (level >= boxes.low.ravel()[at_first]) & (level < boxes.high.ravel()[at_first])
         left = pairs.reduce(np.add, stays.astype(np.int64))
         return Bounded(
-            numbers=(4 + self.width) * len(box) + gain.size + boxes.undecided.size,
+            numbers=(4 + self.bits.width) * len(box) + gain.size + boxes.undecided.size,
             best=best,
             right=boxes.right + pairs.reduce(np.add, answered.astype(np.int64)),
             total=(leaves * self.leave_macs(self.asked(best), boxes.last)).sum(axis=1),
@@ -251,7 +154,7 @@ class Relaxation:
             middle=middle,
         )
 
-    def _decide(self, boxes: Boxes) -> _Pairs:
+    def _decide(self, boxes: Boxes) -> Pairs:
         """The undecided samples; those that no longer are move to the boxes' counts."""
         samples = self.tables.samples
         flags = np.unpackbits(boxes.undecided, axis=1, count=samples)
@@ -261,12 +164,12 @@ class Relaxation:
         sample = where - box * samples
         classes = self._classes[sample]
         must = self._reached(classes, boxes.high, counts)
-        must |= np.repeat(self._one << boxes.last.astype(self._one.dtype), counts)
+        must |= np.repeat(self.bits.single(boxes.last), counts)
         must &= -must
-        may = self._reached(classes, boxes.low, counts) & (must - self._one) | must
+        may = self._reached(classes, boxes.low, counts) & (must - self.bits.one) | must
         right = self._right[sample]
         done = np.flatnonzero(may == must)
-        place = box[done] * self.exits + self._exit(must[done])
+        place = box[done] * self.exits + self.bits.place(must[done])
         boxes.leaves = boxes.leaves + _sums(place, boxes.leaves.shape)
         answered = box[done[(must[done] & right[done]) != 0]]
         boxes.right = boxes.right + _sums(answered, boxes.right.shape)
@@ -274,34 +177,34 @@ class Relaxation:
         flags.ravel()[where[done]] = 0
         boxes.undecided = np.packbits(flags, axis=1)
         left = np.flatnonzero(may != must)
-        return _Pairs(counts, box[left], classes[left], may[left], must[left], right[left])
+        return Pairs(counts, box[left], classes[left], may[left], must[left], right[left])
 
-    def _leave_out(self, boxes: Boxes, pairs: _Pairs) -> None:
+    def _leave_out(self, boxes: Boxes, pairs: Pairs) -> None:
         """Leave out the exits that a box may ask but at which nobody may leave."""
         ways = pairs.reduce(np.bitwise_or, pairs.may)
-        useless = ~self._flags(ways)[:, : self.exits] & (boxes.high > self.top)
+        useless = ~self.bits.flags(ways) & (boxes.high > self.top)
         boxes.low = np.where(useless, boxes.high, boxes.low)
 
-    def _staying(self, pairs: _Pairs, first: Ints, cost: Floats, least: Floats) -> Floats:
+    def _staying(self, pairs: Pairs, first: Ints, cost: Floats, least: Floats) -> Floats:
         """The best that a sample can get that does not leave at its first exit.
 
         Args:
             cost: (boxes, exits), slope times the MACs of leaving there.
             least: the same, of leaving there or later.
         """
-        rest = pairs.may & (pairs.may - self._one)
+        rest = pairs.may & (pairs.may - self.bits.one)
         hit = rest & pairs.right
         answer = np.where(hit, hit, rest)
-        at = pairs.box * self.exits + self._exit(answer & -answer)
+        at = pairs.box * self.exits + self.bits.place(answer & -answer)
         right = hit != 0
         one = rest == pairs.must
         # Where several follow: right where that is cheapest, or wrong where that is cheaper yet.
-        next_exit = pairs.box * self.exits + self._exit(rest & -rest)
+        next_exit = pairs.box * self.exits + self.bits.place(rest & -rest)
         several = np.maximum(right - least.ravel()[at], -least.ravel()[next_exit])
         return np.where(one, right - cost.ravel()[at], several)
 
     def _split(
-        self, boxes: Boxes, pairs: _Pairs, error: Floats, charged: Ints, optional: Floats
+        self, boxes: Boxes, pairs: Pairs, error: Floats, charged: Ints, optional: Floats
     ) -> tuple[Ints, Ints]:
         """The interval to cut: where the bound errs most, in the middle of what is undecided.
 
@@ -311,7 +214,7 @@ class Relaxation:
         """
         rows = np.arange(len(boxes))
         open_bits = pairs.may ^ pairs.must
-        several = (open_bits & (open_bits - self._one)) != 0
+        several = (open_bits & (open_bits - self.bits.one)) != 0
         wrong = np.flatnonzero(several & (error > ROUNDING))
         weight = np.stack(
             [
@@ -323,11 +226,9 @@ class Relaxation:
         )
         weight = weight + ROUNDING * charged
         split = np.maximum(weight, optional).argmax(axis=1)
-        here = np.flatnonzero(
-            open_bits & np.repeat(self._one << split.astype(self._one.dtype), pairs.counts)
-        )
+        here = np.flatnonzero(open_bits & np.repeat(self.bits.single(split), pairs.counts))
         box = pairs.box[here]
-        level = self._level(pairs.classes[here], split[box])
+        level = self.bits.byte(pairs.classes[here], split[box])
         heavy = np.where(several[here], error[here], 0) + ROUNDING
         counts = (
             np.bincount(box * self.slots + level, heavy, len(boxes) * self.slots)
@@ -338,33 +239,6 @@ class Relaxation:
         leave_out = optional[rows, split] > weight[rows, split]
         return split, np.where(leave_out, self.top[split], middle)
 
-    @property
-    def _one(self) -> np.unsignedinteger:
-        return np.dtype(f"u{self.width // 8}").type(1)
-
-    def _padded(self, rows: NDArray) -> NDArray[np.uint8]:
-        padded = np.zeros((len(rows), self.width), np.uint8)
-        padded[:, : self.exits] = rows
-        return padded
-
-    def _bits(self, flags: NDArray) -> NDArray:
-        """(rows, width), 0 or 1, to one number a row."""
-        bits = flags.view(np.uint64) * _GATHER >> np.uint64(56)
-        return bits.astype(np.uint8).view(self._one.dtype)[:, 0]
-
-    def _flags(self, bits: NDArray) -> Flags:
-        """One number a row to (rows, width)."""
-        rows = bits.reshape(-1, 1).view(np.uint8)
-        return np.unpackbits(rows, axis=1, bitorder="little").view(np.bool_)
-
-    def _exit(self, bit: NDArray) -> NDArray[np.intp]:
-        """The place of a number's only bit."""
-        return np.bitwise_count(bit - self._one).astype(np.intp)
-
-    def _level(self, classes: NDArray[np.uint64], exits: NDArray[np.intp]) -> NDArray[np.uint8]:
-        """Each sample's class at an exit."""
-        return classes.view(np.uint8).ravel()[np.arange(len(exits)) * self.width + exits]
-
     def _reached(self, classes: NDArray[np.uint64], thresholds: Ints, counts: Ints) -> NDArray:
         """At which exits a sample's class reaches its box's thresholds; none if left out.
 
@@ -372,11 +246,9 @@ class Relaxation:
             thresholds: (boxes, exits).
             counts: (boxes,), samples of each box.
         """
-        limits = np.repeat(
-            self._padded(np.minimum(thresholds, 255)).view(np.uint64), counts, axis=0
-        )
-        reached = self._bits(classes.view(np.uint8) >= limits.view(np.uint8))
-        return reached & np.repeat(self._bits(self._padded(self.asked(thresholds))), counts)
+        limits = np.repeat(self.bits.words(np.minimum(thresholds, 255)), counts, axis=0)
+        asked = self.bits.numbers(self.bits.words(self.asked(thresholds)))
+        return self.bits.at_least(classes, limits) & np.repeat(asked, counts)
 
 
 def _sums(places: NDArray, shape: tuple[int, ...]) -> Ints:

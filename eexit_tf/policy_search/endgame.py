@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from eexit_tf.policy_branch_tables import BranchTables
-from eexit_tf.policy_tables import Ints, Path
+from eexit_tf.policy_search.branch_tables import BranchTables
+from eexit_tf.policy_search.tables import Ints, Path
 
 Offer = Callable[[tuple[int, ...], Ints, Ints], None]
 """Takes the exits used, and the gain in right answers and MACs, (states, [class, [class]])."""

@@ -13,33 +13,34 @@ into every later exit with every threshold. Four things, all exact, keep that sm
   tap with an exit that is right on it. Filling a budget with the cheapest of these answers
   bounds the right answers at every total cost. A state's *lead* is the most by which that
   exceeds the policies known, over all costs; a state without a lead is done.
-* **Order.** `policy_neighbours` finds good policies first; then the states with the largest
+* **Order.** `neighbours` finds good policies first; then the states with the largest
   lead branch first. The largest lead that is left is at any time a proven bound on what is
   missed, so that a search that is too large can stop and say how good it is.
-* **Endgame.** When three exits are left, `policy_endgame` scores all that can follow at once.
+* **Endgame.** When three exits are left, `endgame` scores all that can follow at once.
 """
 
-from collections import defaultdict
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eexit_tf.policy_branch_tables import BranchTables, Words, count, pack, unpack
-from eexit_tf.policy_endgame import Endgame, ending
-from eexit_tf.policy_neighbours import Allowed
-from eexit_tf.policy_tables import Ints, Known, Path, Tables
+from eexit_tf.policy_search.branch_tables import BranchTables, count, pack, unpack
+from eexit_tf.policy_search.endgame import Endgame, ending
+from eexit_tf.policy_search.known import Known
+from eexit_tf.policy_search.neighbours import Allowed
+from eexit_tf.policy_search.tables import Ints, Path, Tables, Words
+from eexit_tf.policy_search.waiting import Rows, Waiting
 
 BATCH = 1024
 """States that branch together."""
 CELLS = 1 << 21
 """Numbers in the largest temporary arrays."""
 MEMORY_BYTES = 1 << 28
-"""Of the bit sets of the states that wait."""
+"""Of the states that wait."""
 
 
 @dataclass
-class States:
+class States(Rows):
     """Policies in the making, all at the same exit.
 
     Attributes:
@@ -56,25 +57,14 @@ class States:
     total: Ints
     node: Ints
 
-    def __len__(self) -> int:
-        return len(self.left)
-
-    def take(self, which: NDArray[np.intp] | NDArray[np.bool_] | slice) -> "States":
-        return States(*(getattr(self, field.name)[which] for field in fields(self)))
-
 
 class Branches:
-    """Branch and bound; see the module.
+    """Branch and bound; see the module. `slack`, `effort` and `missed` as of `search.Search`.
 
     Args:
         tables: the network's exits on the samples.
         known: the policies known before; better ones are added.
         allowed: whether policies may use a set of exits.
-        slack: right answers that the found policies may miss.
-        effort: how many numbers may be looked at, about 1e8 a second, before the search stops.
-
-    `missed` says after `run` what is proven: no policy has more right answers than a found one at
-    its cost by more than this.
     """
 
     def __init__(
@@ -84,12 +74,8 @@ class Branches:
         self.branching = BranchTables(tables)
         self.effort = effort
         self.missed = slack
-        # At each exit, the waiting states by their lead, rounded up to a multiple of the grain.
-        self._waiting: list[dict[int, list[States]]] = [
-            defaultdict(list) for _ in range(self.tables.exits)
-        ]
-        self._grain = 1 + tables.samples // 256
-        self._bytes = 0
+        self._waiting: Waiting[States] = Waiting(tables.exits, BATCH, MEMORY_BYTES)
+        self._grain = 1 + tables.samples // 256  # leads are rounded up to a multiple of it
         self._endgame = Endgame(self.branching) if self.tables.exits > 2 else None
         self._tree: list[tuple[int, int, int]] = [(-1, -1, 0)]  # parent, exit, class
 
@@ -100,43 +86,15 @@ class Branches:
         start = pack(np.ones((1, samples), np.bool_))
         self._branch(-1, States(start, zero + samples, zero, zero, zero))
         while True:
-            highest, last = max((max(at, default=0), j) for j, at in enumerate(self._waiting))
-            if highest <= self.missed:
+            largest, last = self._waiting.largest()
+            if largest <= self.missed:
                 return
-            states = self._pop(last)
+            states = self._waiting.pop(last)
             lead = self._lead(last, states)
             if self.effort > 0:
                 self._branch(last, states.take(lead > self.missed))
             else:
                 self.missed = max(self.missed, int(lead.max()))
-
-    def _push(self, last: int, states: States, lead: Ints) -> None:
-        """Have states wait; those with the smallest leads are given up when memory runs out."""
-        rounded = -(-lead // self._grain) * self._grain
-        for value in np.unique(rounded):
-            self._waiting[last][int(value)].append(states.take(rounded == value))
-        self._bytes += states.bits.nbytes
-        while self._bytes > MEMORY_BYTES:
-            lowest, at = min((min(at), j) for j, at in enumerate(self._waiting) if at)
-            self.missed = max(self.missed, lowest)
-            self._bytes -= sum(given_up.bits.nbytes for given_up in self._waiting[at].pop(lowest))
-
-    def _pop(self, last: int) -> States:
-        """A batch of the states that wait at one exit, largest leads first."""
-        waiting = self._waiting[last]
-        chunks: list[States] = []
-        size = 0
-        while waiting and size < BATCH:
-            highest = max(waiting)
-            chunks.append(waiting[highest].pop())
-            size += len(chunks[-1])
-            if not waiting[highest]:
-                del waiting[highest]
-        states = States(
-            *(np.concatenate([getattr(c, f.name) for c in chunks]) for f in fields(States))
-        )
-        self._bytes -= states.bits.nbytes
-        return states
 
     def _path(self, node: int) -> Path:
         path: Path = ()
@@ -175,7 +133,7 @@ class Branches:
             closing.score(remaining, last, lambda *ends: self._offer_ends(states, *ends))
 
     def _offer_ends(self, states: States, exits: tuple[int, ...], gain: Ints, cost: Ints) -> None:
-        """Offer what the endgame scored; see `policy_endgame.Offer`."""
+        """Offer what the endgame scored; see `endgame.Offer`."""
         fits = self._fit(states, exits)
         gain, cost = gain[fits], cost[fits]
         dims = (1,) * (gain.ndim - 1)
@@ -222,7 +180,8 @@ class Branches:
             parents = states.node[parent[few[keep]]].tolist()
             classes = (t[few[keep]] + 1).tolist()
             self._tree.extend(zip(parents, [j] * len(keep), classes, strict=True))
-            self._push(j, new, lead[keep])
+            rounded = -(-lead[keep] // self._grain) * self._grain
+            self.missed = max(self.missed, self._waiting.push(j, new, rounded))
 
     def _lead(self, last: int, states: States) -> Ints:
         """The most right answers that may follow beyond those known, over all costs."""

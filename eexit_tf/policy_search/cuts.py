@@ -1,6 +1,6 @@
 """Cutting all policies into boxes: quick where exits are few, also with many samples.
 
-The search divides all policies into boxes (intervals of thresholds, see `policy_boxes`), each with
+The search divides all policies into boxes (intervals of thresholds, see `boxes`), each with
 a window of costs. A box's *lead* is a bound on how many more right answers than the known
 policies its policies have anywhere in its window; a box without a lead is done. Boxes with the
 largest lead are cut first, so that the largest lead that is left is at any time a proven bound
@@ -10,21 +10,22 @@ Three things, all exact, keep that small:
 
 * **Useful thresholds.** Lowering a threshold lets samples leave earlier, which is cheaper. It
   costs accuracy only if a sample that then leaves is wrong here and right at a later exit. So
-  levels without such samples are merged with the next lower ones (`policy_tables`).
+  levels without such samples are merged with the next lower ones (`tables`).
 * **Narrowing.** The bound is a sum over exits of functions of one threshold. Thresholds at which
   it falls short of its maximum by as much as the box leads by cannot lead; they go.
 * **Good policies first.** Some are known before, and each box offers the policy at which its
   bound is reached.
 """
 
-from collections import defaultdict
-
 import numpy as np
 from numpy.typing import NDArray
 
-from eexit_tf.policy_boxes import Bounded, Boxes, Relaxation
-from eexit_tf.policy_lines import Lines
-from eexit_tf.policy_tables import Flags, Ints, Known, Path, Tables
+from eexit_tf.policy_search.boxes import Bounded, Boxes
+from eexit_tf.policy_search.known import Known
+from eexit_tf.policy_search.lines import Lines
+from eexit_tf.policy_search.relaxation import Relaxation
+from eexit_tf.policy_search.tables import Flags, Ints, Path, Tables
+from eexit_tf.policy_search.waiting import Waiting
 from eexit_tf.vocabulary import Bounds
 
 BATCH = 512
@@ -38,7 +39,7 @@ MEMORY_BYTES = 1 << 28
 
 
 class Cuts:
-    """Branch and bound; see the module. Arguments and `missed` as of `policy_branches.Branches`.
+    """Branch and bound; see the module. Arguments and `missed` as of `search.Search`.
 
     Args:
         bounds: that the policies must keep.
@@ -51,8 +52,7 @@ class Cuts:
         self.known = known
         self.effort, self.slack, self.missed = effort, slack, slack
         self._relaxation = Relaxation(self.tables, slack)
-        self._waiting: dict[int, list[Boxes]] = defaultdict(list)  # by lead
-        self._bytes = 0
+        self._waiting: Waiting[Boxes] = Waiting(1, BATCH, MEMORY_BYTES)
         self._age = 0
 
     def run(self) -> None:
@@ -60,10 +60,9 @@ class Cuts:
         limit = min(self.known.limit, self._relaxation.most_total())
         whole = [self._relaxation.whole(last, limit) for last in range(self.tables.exits)]
         self._bound(Boxes.joined(whole))
-        while self._waiting and self.effort > 0:
-            self._bound(self._pop())
-        for lead in self._waiting:
-            self._give_up(lead)
+        while self._waiting.largest()[0] and self.effort > 0:
+            self._bound(self._waiting.pop(0))
+        self._give_up(self._waiting.largest()[0])
 
     def _bound(self, boxes: Boxes) -> None:
         """Bound boxes, offer their best policies, and have the parts that still lead wait."""
@@ -77,7 +76,8 @@ class Cuts:
             self.effort -= bounded.numbers
             self._offer(few, bounded)
             go_on = (few.lead > self.slack) & ~bounded.exact
-            self._push(self._cut(few, bounded, np.flatnonzero(go_on)))
+            parts = self._cut(few, bounded, np.flatnonzero(go_on))
+            self._give_up(self._waiting.push(0, parts, parts.lead))
 
     def _offer(self, boxes: Boxes, bounded: Bounded) -> None:
         allowed = self._keep_bounds(self._relaxation.asked(bounded.best), boxes.last)
@@ -123,30 +123,8 @@ class Cuts:
         parts = Boxes.joined([lower, upper])
         return parts.take(self._keep_bounds(self._relaxation.asked(parts.high), parts.last))
 
-    def _push(self, boxes: Boxes) -> None:
-        """Have boxes wait; those with the smallest leads are given up when memory runs out."""
-        for lead in np.unique(boxes.lead):
-            group = boxes.take(boxes.lead == lead)
-            self._waiting[int(lead)].append(group)
-            self._bytes += group.bytes
-        while self._bytes > MEMORY_BYTES:
-            lowest = min(self._waiting)
-            self._bytes -= sum(group.bytes for group in self._waiting.pop(lowest))
-            self._give_up(lowest)
-
-    def _pop(self) -> Boxes:
-        """A batch of the boxes that wait, largest leads first."""
-        chunks: list[Boxes] = []
-        size = 0
-        while self._waiting and size < BATCH:
-            highest = max(self._waiting)
-            chunks.append(self._waiting[highest].pop())
-            size += len(chunks[-1])
-            self._bytes -= chunks[-1].bytes
-            if not self._waiting[highest]:
-                del self._waiting[highest]
-        return Boxes.joined(chunks)
-
     def _give_up(self, lead: int) -> None:
-        # Where too accurate a policy is asked for, leads count from that accuracy.
-        self.missed = max(self.missed, lead + max(self.known.least, 0))
+        """Say that boxes with up to this lead, 0 for none, are not looked at."""
+        if lead:
+            # Where too accurate a policy is asked for, leads count from that accuracy.
+            self.missed = max(self.missed, lead + max(self.known.least, 0))
