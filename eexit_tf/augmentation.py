@@ -1,5 +1,6 @@
 """Augmentation of training samples, in `tf.data`: drawn anew for every sample in every epoch."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,28 @@ class Augmentation:
         if self.shift < 0 or self.cutout < 0:
             raise UserError(f"shift and cutout must be 0 or more, but are {self}")
 
+    @classmethod
+    def parse(cls, text: str) -> "Augmentation":
+        """Read what `--augment` takes: `flip,shift=4,cutout=8`, in any order, each of them or not.
+
+        Raises:
+            UserError: anything else.
+        """
+        found: dict[str, int | bool] = {}
+        for part in text.split(","):
+            match = re.fullmatch(r"(flip)|(shift|cutout)=(\d+)", part.strip())
+            if not match:
+                raise UserError(
+                    f"augmentation {text!r} has {part!r}; expected flip, shift=N or cutout=N, "
+                    f"with commas between them"
+                )
+            flip, kind, size = match.groups()
+            found[flip or kind] = bool(flip) or int(size)
+        return cls(**found)  # type: ignore[arg-type]  # the expression allows no other
+
+    def __bool__(self) -> bool:
+        return self != Augmentation()
+
     def __call__(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Change a sample (height, width, channels); its label stays."""
         if self.flip:
@@ -52,3 +75,6 @@ class Augmentation:
             inside.append((place >= first) & (place < first + self.cutout))
         hole = inside[0][:, None] & inside[1][None, :]
         return tf.cast(~hole, tf.float32)[..., None]
+
+
+UNCHANGED = Augmentation()

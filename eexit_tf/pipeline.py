@@ -14,6 +14,7 @@ from eexit_tf.reporter import SILENT, Reporter
 from eexit_tf.vocabulary import Bounds, Front, OperatingPoint
 
 if TYPE_CHECKING:
+    from eexit_tf.augmentation import Augmentation
     from eexit_tf.keras import keras
     from eexit_tf.tflite.model import CompiledModel, Method
     from eexit_tf.tuners.networks import Networks
@@ -31,6 +32,7 @@ def search(
     epochs: int = EPOCHS,
     seed: int = 0,
     networks: "Networks | None" = None,
+    augmentation: "Augmentation | None" = None,
     workers: int = 0,
     chief: tuple[str, int] | None = None,
     tensorboard: bool = False,
@@ -41,6 +43,7 @@ def search(
 
     See `eexit_tf.tuners.search.search`, which this is.
     """
+    from eexit_tf.augmentation import UNCHANGED
     from eexit_tf.tuners import search as tuners_search
     from eexit_tf.tuners.networks import FAMILIES
 
@@ -52,6 +55,7 @@ def search(
         epochs=epochs,
         seed=seed,
         networks=networks or FAMILIES,
+        augmentation=augmentation or UNCHANGED,
         workers=workers,
         chief=chief,
         tensorboard=tensorboard,
@@ -112,6 +116,7 @@ def convert(
     pick: str = "knee",
     bounds: Bounds | None = None,
     method: "Method" = "qat",
+    train_epochs: int = 0,
     epochs: int | None = None,
     runtime_thresholds: bool = False,
     seed: int = 0,
@@ -119,29 +124,31 @@ def convert(
 ) -> "CompiledModel":
     """Make the picked point of a finished search one self-exiting int8 `.tflite`.
 
-    The point's trained network is cut down to its exits, quantised, and its policy is searched
-    again on the int8 network's own validation outputs.
+    The point's trained network is cut down to its exits, trained for longer if wanted, quantised,
+    and its policy is searched again on the int8 network's own validation outputs.
 
     Args:
         data: what was searched on.
         directory: the search's folder.
         pick: `knee`, `best` or a point's id.
-        bounds: that the point and the result must keep.
+        bounds: that the point and the result must keep. Without one on mean MACs, the result
+            costs no more than the point.
         method: `qat` (fine-tuned) or `ptq`.
-        epochs: of fine-tuning.
+        train_epochs: that the network is trained before it is quantised, as the search trains. A
+            training that was stopped goes on, and one that has ended is not done again.
+        epochs: of quantisation-aware fine-tuning.
         runtime_thresholds: make thresholds an input, with the tuned ones as its default.
-        seed: of fine-tuning.
+        seed: of both trainings.
         reporter: told about every epoch.
 
     Raises:
         UserError: no search there, other data, or no such point.
     """
-    from eexit_tf.exits import keep_exits
     from eexit_tf.keras import seed_everything
     from eexit_tf.tflite import quantization
     from eexit_tf.tflite.compiler import compile as compile_network
     from eexit_tf.training import report_epochs
-    from eexit_tf.tuners.search import load_network
+    from eexit_tf.tuners.winner import Winner
 
     directory, bounds = Path(directory), bounds or Bounds()
     point = pick_point(SearchFront.load(directory).front, pick, bounds)
@@ -149,14 +156,17 @@ def convert(
         f"point {point.id}: {point.val_accuracy:.2%} at {point.mean_macs:,.0f} mean MACs with "
         f"{len(point.exits)} exits"
     )
+    winner = Winner(data, directory, point)
+    if train_epochs:
+        winner.train(train_epochs, seed=seed, reporter=reporter)
     seed_everything(seed)
-    net = keep_exits(load_network(data, directory, point.trial), [use.exit for use in point.exits])
     epochs = quantization.EPOCHS if epochs is None else epochs
     multi = quantization.quantize(
-        net,
+        winner.net,
         data.train,
         method=method,
         epochs=epochs,
+        augmentation=winner.augmentation,
         callbacks=[report_epochs(reporter, "quantisation-aware training", epochs)],
     )
     return compile_network(

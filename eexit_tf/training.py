@@ -123,7 +123,7 @@ def fit(
         optimizer = keras.optimizers.legacy.Adam(WarmUpCosine(learning_rate, steps))
     trainer.compile(optimizer=optimizer, loss=loss or JointCrossEntropy())
     data = tf.data.Dataset.from_tensor_slices(tuple(train)).shuffle(len(train.x))
-    if augmentation is not None:
+    if augmentation:
         data = data.map(augmentation, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     held = None
     if validation is not None:

@@ -39,15 +39,16 @@ def compile(
 
     Quantising moves samples to other exits, so the policy is searched again on what the int8
     network itself says of `calibrate_on`, over the point's exits and every subset of them: the
-    most accurate one that costs no more than the point on average. Accuracy and mean MACs are
-    then exactly what the file does on that data, in both runtimes.
+    most accurate one that on average costs no more than the bound, or than the point if there is
+    no such bound. Accuracy and mean MACs are then exactly what the file does on that data, in
+    both runtimes.
 
     Args:
         multi: the int8 network, from `quantize`.
-        point: which exits to use, and the mean MACs that must not be exceeded.
+        point: which exits to use.
         calibrate_on: validation samples; without them the point's own thresholds are kept, and
             accuracy and mean MACs stay unknown.
-        bounds: further bounds to keep.
+        bounds: to keep.
         class_names: in the order of the scores; numbers if not given.
         divisor: what raw input values were divided by, for the card.
         confidence: what decisions measure, `max` or `margin`.
@@ -66,8 +67,7 @@ def compile(
         thresholds = [int8_threshold(use.threshold) for use in point.exits]
     else:
         limits = bounds or Bounds()
-        limit = min(point.mean_macs, limits.max_mean_macs or point.mean_macs)
-        limits = replace(limits, max_mean_macs=limit)
+        limits = replace(limits, max_mean_macs=limits.max_mean_macs or point.mean_macs)
         policy, score = _calibrate(multi, exits, calibrate_on, limits, confidence)
         exits = [exits[index] for index in policy.exits]
         thresholds = [level - LEVELS // 2 for level in policy.thresholds]

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from eexit_tf.augmentation import Augmentation
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
 from eexit_tf.exits import exits_of
@@ -33,6 +34,7 @@ def quantize(
     *,
     method: Method = "qat",
     epochs: int = EPOCHS,
+    augmentation: Augmentation | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> MultiExit:
     """Bring a network with exits to int8, weights, activations, input and outputs.
@@ -44,8 +46,7 @@ def quantize(
         net: a `tf_keras` functional model with one softmax output an exit.
         train: what to fine-tune and measure ranges on.
         method: `qat` or `ptq`.
-        epochs: of fine-tuning; unused by `ptq`.
-        callbacks: Keras's own, for fine-tuning.
+        epochs, augmentation, callbacks: of fine-tuning, see `training.fit`; unused by `ptq`.
 
     Raises:
         UserError: an unknown method, or a layer that TFMOT cannot quantise.
@@ -57,7 +58,14 @@ def quantize(
     exits = tuple(exits_of(net))
     if method == "qat":
         net = _quantizable(net)
-        fit(net, train, epochs=epochs, learning_rate=LEARNING_RATE, callbacks=callbacks)
+        fit(
+            net,
+            train,
+            epochs=epochs,
+            learning_rate=LEARNING_RATE,
+            augmentation=augmentation,
+            callbacks=callbacks,
+        )
     return MultiExit(_convert(net, train), exits, method)
 
 

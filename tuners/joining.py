@@ -7,6 +7,7 @@ from pathlib import Path
 import grpc
 import keras_tuner
 
+from eexit_tf.augmentation import UNCHANGED, Augmentation
 from eexit_tf.data import Dataset
 from eexit_tf.tuners.networks import FAMILIES, Networks
 from eexit_tf.tuners.search import SearchSettings, check_data, data_sha256, make_tuner
@@ -25,12 +26,13 @@ def join(
     epochs: int,
     seed: int,
     networks: Networks = FAMILIES,
+    augmentation: Augmentation = UNCHANGED,
     tensorboard: bool = False,
 ) -> None:
     """Train trials for a search that runs elsewhere, until it ends.
 
     Args:
-        data, bounds, epochs, seed, networks, tensorboard: as in the search.
+        data, bounds, epochs, seed, networks, augmentation, tensorboard: as in the search.
         output: the search's folder, which both machines must share: trained weights and exact
             fronts go through it.
         address: of the search's chief.
@@ -40,7 +42,7 @@ def join(
         TrialError: a trial stopped the search.
     """
     settings = SearchSettings(
-        data.name, data_sha256(data), seed, epochs, bounds, networks.located()
+        data.name, data_sha256(data), seed, epochs, bounds, networks.located(), augmentation
     )
     there = SearchSettings.load(output)
     settings.check_same(there, output)

@@ -12,12 +12,11 @@ from typing import Any
 
 import keras_tuner
 
-from eexit_tf.augmentation import Augmentation
+from eexit_tf.augmentation import UNCHANGED, Augmentation
 from eexit_tf.data import Dataset
 from eexit_tf.errors import UserError
 from eexit_tf.files import write_json
 from eexit_tf.fronts import FRONT, SearchFront
-from eexit_tf.keras import keras
 from eexit_tf.locks import locked
 from eexit_tf.reporter import SILENT, Reporter
 from eexit_tf.tuners.candidates import CandidateSpace
@@ -50,7 +49,7 @@ class SearchSettings:
     epochs: int
     bounds: Bounds
     networks: Networks = FAMILIES
-    augmentation: Augmentation = Augmentation()
+    augmentation: Augmentation = UNCHANGED
 
     def to_json(self) -> dict[str, Any]:
         parts = {
@@ -116,7 +115,7 @@ def search(
     epochs: int,
     seed: int,
     networks: Networks = FAMILIES,
-    augmentation: Augmentation = Augmentation(),
+    augmentation: Augmentation = UNCHANGED,
     workers: int = 0,
     chief: Address | None = None,
     tensorboard: bool = False,
@@ -210,8 +209,7 @@ def check_data(data: Dataset, settings: SearchSettings, directory: Path) -> None
 
 def _prepare(output: Path, settings: SearchSettings, overwrite: bool) -> None:
     if overwrite:
-        for folder in (TRIALS, RETRAINED):
-            shutil.rmtree(output / folder, ignore_errors=True)
+        shutil.rmtree(output / "trials", ignore_errors=True)
         (output / FRONT).unlink(missing_ok=True)
     elif (output / MANIFEST).exists():
         settings.check_same(SearchSettings.load(output), output)

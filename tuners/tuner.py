@@ -10,7 +10,7 @@ import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import Trial
 
-from eexit_tf.augmentation import Augmentation
+from eexit_tf.augmentation import UNCHANGED, Augmentation
 from eexit_tf.data import Dataset
 from eexit_tf.errors import UserError
 from eexit_tf.files import write_bytes, write_json
@@ -70,7 +70,7 @@ class ExitTuner(keras_tuner.Tuner):
         directory: Path,
         *,
         seed: int,
-        augmentation: Augmentation = Augmentation(),
+        augmentation: Augmentation = UNCHANGED,
         tensorboard: bool = False,
     ) -> None:
         self._seed = seed

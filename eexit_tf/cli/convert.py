@@ -33,6 +33,13 @@ from eexit_tf.vocabulary import Bounds
     show_default=True,
     help="Quantisation-aware fine-tuning, or ranges alone.",
 )
+@click.option(
+    "--train-epochs",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Train it for so many epochs more before; kept in DIR, resumed if it is stopped.",
+)
 @runtime_thresholds_option
 @dataset_option(required=False)
 @layout_option
@@ -44,6 +51,7 @@ def convert(
     pick: str,
     bounds: Bounds,
     method: str,
+    train_epochs: int,
     runtime_thresholds: bool,
     dataset: str | None,
     layout: str,
@@ -76,6 +84,7 @@ def convert(
             pick=pick,
             bounds=bounds,
             method=method,  # type: ignore[arg-type]  # click has checked it
+            train_epochs=train_epochs,
             runtime_thresholds=runtime_thresholds,
             seed=seed,
             reporter=reporter,

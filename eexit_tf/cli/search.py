@@ -69,6 +69,12 @@ from eexit_tf.vocabulary import Bounds
     "softmax output an exit.",
 )
 @click.option(
+    "--augment",
+    metavar="flip,shift=4,cutout=8",
+    help="Change the training samples at random in every epoch, here and in convert: mirror them "
+    "left and right, move them by up to N rows and columns, set a square of N to 0.",
+)
+@click.option(
     "--workers",
     type=click.IntRange(min=0),
     default=0,
@@ -104,6 +110,7 @@ def search(
     train: Literal["heads", "all"] | None,
     input_scale: float,
     space: str | None,
+    augment: str | None,
     workers: int,
     chief: tuple[str, int] | None,
     join: tuple[str, int] | None,
@@ -123,13 +130,15 @@ def search(
         raise click.UsageError("--join goes without --workers, --chief and --overwrite")
     if tensorboard and find_spec("tensorboard") is None:
         raise click.UsageError("--tensorboard needs TensorBoard: pip install eexit-tf[tensorboard]")
+    from eexit_tf import pipeline
+    from eexit_tf.augmentation import UNCHANGED, Augmentation
     from eexit_tf.data import load
     from eexit_tf.tuners import joining
-    from eexit_tf.tuners import search as searches
     from eexit_tf.tuners.networks import Networks
     from eexit_tf.tuners.worker import TrialError
 
     networks = Networks(backbone, train, input_scale, space)
+    augmentation = UNCHANGED if augment is None else Augmentation.parse(augment)
     data = load(dataset)
     try:
         if join:
@@ -141,11 +150,12 @@ def search(
                 epochs=epochs,
                 seed=seed,
                 networks=networks,
+                augmentation=augmentation,
                 tensorboard=tensorboard,
             )
             return
         with progress(quiet) as reporter:
-            front = searches.search(
+            front = pipeline.search(
                 data,
                 output,
                 bounds=bounds,
@@ -153,6 +163,7 @@ def search(
                 epochs=epochs,
                 seed=seed,
                 networks=networks,
+                augmentation=augmentation,
                 workers=workers,
                 chief=chief,
                 tensorboard=tensorboard,

@@ -1,0 +1,63 @@
+"""A point of a search's front as a network: as its trial left it, or trained for longer."""
+
+from pathlib import Path
+
+from eexit_tf.augmentation import Augmentation
+from eexit_tf.data import Dataset
+from eexit_tf.exits import keep_exits
+from eexit_tf.keras import keras, seed_everything
+from eexit_tf.reporter import SILENT, Reporter
+from eexit_tf.training import fit, report_epochs
+from eexit_tf.tuners.search import SearchSettings, check_data, make_tuner
+from eexit_tf.tuners.tuner import save_weights
+from eexit_tf.vocabulary import OperatingPoint
+
+
+class Winner:
+    """The network of a point, cut down to the point's exits.
+
+    Args:
+        data: what was searched on.
+        directory: the search's folder.
+        point: of its front.
+
+    Attributes:
+        net: with the weights that the trial left, until `train` goes on.
+        augmentation: of the search's trainings.
+
+    Raises:
+        UserError: no search there, other data, or the trial's weights are gone.
+    """
+
+    def __init__(self, data: Dataset, directory: Path, point: OperatingPoint) -> None:
+        settings = SearchSettings.load(directory)
+        check_data(data, settings, directory)
+        self._data, self._point = data, point
+        self._space = settings.space(data)
+        tuner = make_tuner(self._space, directory, settings, max_trials=1)
+        self._trial_directory = Path(tuner.get_trial_dir(point.trial))
+        whole = tuner.load_network(point.trial)
+        self.net: keras.Model = keep_exits(whole, [use.exit for use in point.exits])
+        self.augmentation: Augmentation = settings.augmentation
+
+    def train(self, epochs: int, *, seed: int, reporter: Reporter = SILENT) -> None:
+        """Train for more epochs, as the search trains.
+
+        The state is kept in the trial's folder after every epoch, so that a training that was
+        stopped goes on, and one that has ended is not done again.
+        """
+        kept = self._trial_directory / f"longer-{self._point.id}-{epochs}-{seed}"
+        weights = kept / "network.weights.h5"
+        if not weights.is_file():
+            seed_everything(seed)
+            fit(
+                self._space.to_train(self.net),
+                self._data.train,
+                epochs=epochs,
+                learning_rate=self._space.learning_rate,
+                augmentation=self.augmentation,
+                backup=kept / "backup",
+                callbacks=[report_epochs(reporter, "training", epochs)],
+            )
+            save_weights(self.net, weights)
+        self.net.load_weights(weights)
