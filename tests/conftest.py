@@ -1,13 +1,17 @@
-"""What several test files share: the installed command and one small search."""
+"""What several test files share: the command, in this process or its own, and one small search."""
 
+import io
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from eexit_tf.cli import main
 
 EEXIT_TF = Path(sys.executable).with_name("eexit-tf")
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -15,7 +19,33 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="session")
 def eexit_tf() -> Run:
-    """Runs the installed command, in any folder: `eexit_tf("front", "DIR", cwd=folder)`."""
+    """Runs the command's entry point in any folder: `eexit_tf("front", "DIR", cwd=folder)`.
+
+    In this process, as starting one that imports TensorFlow takes seconds.
+    """
+
+    def run(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+        out, err = io.StringIO(), io.StringIO()
+        command = ["eexit-tf", *map(str, arguments)]
+        modules = set(sys.modules)
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.chdir(cwd)
+            patch.setattr(sys, "argv", command)
+            patch.setattr(sys, "path", [*sys.path])
+            with pytest.raises(SystemExit) as ended:
+                main()
+        for name in set(sys.modules) - modules:  # the user's own, which another case may have, too
+            if str(getattr(sys.modules[name], "__file__", "")).startswith(f"{cwd}{os.sep}"):
+                del sys.modules[name]
+        code = ended.value.code
+        return subprocess.CompletedProcess(command, int(code or 0), out.getvalue(), err.getvalue())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def installed_eexit_tf() -> Run:
+    """The same with the installed command, in a process of its own."""
 
     def run(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

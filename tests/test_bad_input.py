@@ -1,7 +1,7 @@
-"""Bad input through the installed command: a clear message, exit code 2, and nothing left behind.
+"""Bad input through the command: a clear message, exit code 2, and nothing left behind.
 
-The cases are command lines. They run two at a time in a folder that holds what `make_inputs`
-makes; none of them may change it, and each has a place of its own for output, `{out}`.
+The cases are command lines. They run in a folder that holds what `inputs` makes; none of them may
+change it, and each has a place of its own for output, `{out}`.
 """
 
 import json
@@ -9,8 +9,6 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -309,26 +307,6 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("outputs")
 
 
-@pytest.fixture(scope="module")
-def answers(
-    request: pytest.FixtureRequest,
-    eexit_tf: Run,
-    inputs: Path,
-    content: dict[str, bytes],
-    outputs: Path,
-) -> Iterator[dict[str, Future]]:
-    """What the command says to each case that was selected; two run at a time."""
-    selected = [
-        item.callspec.params["case"]
-        for item in request.session.items
-        if getattr(item, "function", None) is test_it_is_refused
-    ]
-    with ThreadPoolExecutor(2) as pool:
-        yield {
-            case: pool.submit(eexit_tf, *arguments(case, outputs), cwd=inputs) for case in selected
-        }
-
-
 def place_of(case: str, outputs: Path) -> Path:
     return outputs / str(list(CASES).index(case))
 
@@ -347,15 +325,21 @@ def check_refusal(found: subprocess.CompletedProcess[str], said: str, code: int 
 
 @pytest.mark.parametrize("case", CASES)
 def test_it_is_refused(
-    case: str,
-    answers: dict[str, Future],
-    inputs: Path,
-    content: dict[str, bytes],
-    outputs: Path,
+    case: str, eexit_tf: Run, inputs: Path, content: dict[str, bytes], outputs: Path
 ) -> None:
-    check_refusal(answers[case].result(), CASES[case][1])
+    check_refusal(eexit_tf(*arguments(case, outputs), cwd=inputs), CASES[case][1])
     assert not place_of(case, outputs).exists()
     assert snapshot(inputs) == content
+
+
+@pytest.mark.parametrize("case", ["serach", "data mine:fails", "evaluate truncated.tflite"])
+def test_the_installed_command_refuses_in_the_same_words(
+    case: str, eexit_tf: Run, installed_eexit_tf: Run, inputs: Path, outputs: Path
+) -> None:
+    said, same = (
+        run(*arguments(case, outputs), cwd=inputs) for run in (eexit_tf, installed_eexit_tf)
+    )
+    assert (same.returncode, same.stdout, same.stderr) == (2, "", said.stderr)
 
 
 def test_an_accuracy_that_training_does_not_reach(
