@@ -12,7 +12,6 @@ import argparse
 import json
 import platform
 from collections.abc import Callable
-from itertools import product
 from pathlib import Path
 from statistics import NormalDist
 from time import process_time
@@ -25,6 +24,7 @@ from eexit_tf.outputs import ExitOutputs
 from eexit_tf.pareto import pareto_front
 from eexit_tf.policies import Policy, PolicyScore, PolicySearch, score, search_policies
 from eexit_tf.policy_search import Search
+from eexit_tf.threshold_grid import aebnas_policies
 from eexit_tf.vocabulary import LEVELS, Bounds, Exit
 
 CLASSES = 10
@@ -82,13 +82,8 @@ def some_policies(exits: int, number: int) -> list[Policy]:
 
 
 def aebnas(outputs: ExitOutputs, costs: ExitCosts) -> list[PolicyScore]:
-    """Every combination of the thresholds 0.1, 0.2 and 1 (no exit) on softmax confidence."""
-    scores = []
-    for combination in product((0.1, 0.2, 1.0), repeat=len(costs)):
-        used = [i for i, threshold in enumerate(combination) if threshold < 1]
-        if used:
-            early = (round(combination[i] * LEVELS) for i in used[:-1])
-            scores.append(score(Policy(tuple(used), (*early, 0)), outputs, costs))
+    """The front over AEBNAS's grid on softmax confidence."""
+    scores = [score(policy, outputs, costs) for policy in aebnas_policies(len(costs))]
     front = pareto_front([s.correct for s in scores], [s.total_macs for s in scores])
     return [scores[i] for i in front]
 
