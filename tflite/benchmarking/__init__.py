@@ -1,7 +1,8 @@
 """Measuring a self-exiting file on a device: the host, an emulated board, or one on a serial port.
 
-`benchmark` measures; `devices` says what a device is, with one file a target (`host`, `qemu`,
-`serial`); `protocol` speaks to the firmware in `tflite/firmware/`, which `firmware` builds.
+`benchmark` measures; `devices` says what a device is, with one file a target (`host`, and the
+`boards` `qemu` and `serial`); `protocol` speaks to the firmware in `tflite/firmware/`, which
+`firmware` builds.
 """
 
 from eexit_tf.tflite.benchmarking.devices import DeviceError

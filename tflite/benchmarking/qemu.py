@@ -4,14 +4,13 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from numpy.typing import NDArray
-
 from eexit_tf.errors import UserError
-from eexit_tf.tflite.benchmarking.devices import Answer, Device, DeviceError, Network
+from eexit_tf.tflite.benchmarking.boards import Board
+from eexit_tf.tflite.benchmarking.devices import Device, DeviceError, Network
 from eexit_tf.tflite.benchmarking.firmware import BOARDS, TflmLibrary, build
 from eexit_tf.tflite.benchmarking.ports import Port
 from eexit_tf.tflite.benchmarking.protocol import Firmware
@@ -45,32 +44,18 @@ def open_qemu(
             yield Qemu(board, Firmware(port), networks)
 
 
-class Qemu:
-    """See `devices.Device`."""
+class Qemu(Board):
+    """An emulated board, whose clock counts instructions."""
 
     unit = "instructions"
 
     def __init__(self, board: str, firmware: Firmware, networks: Sequence[Network]) -> None:
-        self._firmware, self._networks, self._selected = firmware, networks, 0
-        self._ticks_a_second = int(firmware.profile["clock-hz"])
-        self.environment: Mapping[str, str] = {
-            "runtime": "TFLM as linked into the firmware",
-            "emulator": _version(),
-            "board": board,
-            "time": f"instructions executed (-icount shift={SHIFT}), not cycles; repeats exactly",
-            "arena": "what TFLM's interpreter uses on the board",
-        }
+        time = f"instructions executed (-icount shift={SHIFT}), not cycles; repeats exactly"
+        environment = {"emulator": _version(), "board": board, "time": time}
+        super().__init__(firmware, networks, environment)
 
-    def select(self, network: int) -> int:
-        """See `devices.Device.select`."""
-        self._selected = network
-        return int(self._firmware.select(network)["arena-bytes"])
-
-    def run(self, sample: NDArray) -> Answer:
-        """See `devices.Device.run`."""
-        answer = self._firmware.infer(sample, self._networks[self._selected])
-        nanoseconds = answer.latency * 1e9 / self._ticks_a_second
-        return Answer(answer.scores, answer.exit, round(nanoseconds / (1 << SHIFT)))
+    def in_units(self, seconds: float) -> float:
+        return round(seconds * 1e9 / (1 << SHIFT))
 
 
 @contextmanager
