@@ -3,6 +3,7 @@
 The other rooms are imported when a stage needs them.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -166,10 +167,10 @@ def convert(
         data.train,
         method=method,
         epochs=epochs,
-        augmentation=winner.augmentation,
+        augmentation=winner.settings.augmentation,
         callbacks=[report_epochs(reporter, "quantisation-aware training", epochs)],
     )
-    return compile_network(
+    model = compile_network(
         multi,
         point,
         calibrate_on=data.validation,
@@ -177,4 +178,9 @@ def convert(
         class_names=data.class_names,
         divisor=data.divisor,
         runtime_thresholds=runtime_thresholds,
+    )
+    search = winner.settings.to_json()
+    return replace(
+        model,
+        origin={"search": search, "point": point.id, "train_epochs": train_epochs, "seed": seed},
     )

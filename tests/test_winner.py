@@ -1,9 +1,11 @@
 """A point of a search trained for longer: in parts, and never twice."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Run
 
 from eexit_tf.data import load
 from eexit_tf.fronts import SearchFront
@@ -50,3 +52,20 @@ def test_a_longer_training_goes_on_where_it_was_stopped_and_is_not_done_twice(
     again.train(EPOCHS, seed=1, reporter=nothing)
     assert nothing.epochs == []
     assert all(np.array_equal(a, b) for a, b in zip(again.net.get_weights(), after, strict=True))
+
+
+def test_the_card_says_where_a_network_comes_from_and_keeps_it(
+    eexit_tf: Run, small_search: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model.tflite"
+    options = ["--output", model, "--quantize", "ptq", "--seed", "3"]
+    made = eexit_tf("convert", small_search, *options, cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    origin = json.loads(model.with_suffix(".json").read_text())["origin"]
+    assert origin["search"] == json.loads((small_search / "search.json").read_text())
+    assert (origin["seed"], origin["train_epochs"]) == (3, 0)
+    early = len(json.loads(model.with_suffix(".json").read_text())["exits"]) - 1
+    thresholds = ",".join(["0.5"] * early)
+    if early:
+        assert eexit_tf("retune", model, "--thresholds", thresholds, cwd=tmp_path).returncode == 0
+        assert json.loads(model.with_suffix(".json").read_text())["origin"] == origin

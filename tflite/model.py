@@ -92,6 +92,7 @@ class CompiledModel:
         val_accuracy: on the validation data.
         arena_bytes: the smallest that TFLM's Python wheel runs in; see `arena.Arena`.
         quantization: `qat` or `ptq`; unknown for a network from elsewhere.
+        origin: of a network that was searched: data set, search, point and seed.
     """
 
     content: bytes
@@ -105,6 +106,7 @@ class CompiledModel:
     val_accuracy: float | None
     arena_bytes: int
     quantization: Method | None
+    origin: Mapping[str, Any] | None = None
 
     @property
     def flash_bytes(self) -> int:
@@ -127,6 +129,7 @@ class CompiledModel:
             "flash_bytes": self.flash_bytes,
             "arena_bytes": self.arena_bytes,
             "quantization": self.quantization,
+            "origin": self.origin,
             "versions": {name: version(name) for name in RECORDED},
         }
 

@@ -1,6 +1,7 @@
 """Other thresholds for a compiled file, in place: given ones, or the best for a budget."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -77,6 +78,7 @@ def retune(
         quantization = card["quantization"]
     divisor = 1.0 if card is None else float(card["input"]["divisor"])
     made = describe(content, divisor=divisor, score=score, quantization=quantization)
+    made = replace(made, origin=card and card.get("origin"))
     if card is None and read_card(card_path(target)) is None:
         write_bytes(target, content)
     else:

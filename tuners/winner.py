@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from eexit_tf.augmentation import Augmentation
 from eexit_tf.data import Dataset
 from eexit_tf.exits import keep_exits
 from eexit_tf.keras import keras, seed_everything
@@ -23,22 +22,21 @@ class Winner:
 
     Attributes:
         net: with the weights that the trial left, until `train` goes on.
-        augmentation: of the search's trainings.
+        settings: of the search.
 
     Raises:
         UserError: no search there, other data, or the trial's weights are gone.
     """
 
     def __init__(self, data: Dataset, directory: Path, point: OperatingPoint) -> None:
-        settings = SearchSettings.load(directory)
-        check_data(data, settings, directory)
+        self.settings = SearchSettings.load(directory)
+        check_data(data, self.settings, directory)
         self._data, self._point = data, point
-        self._space = settings.space(data)
-        tuner = make_tuner(self._space, directory, settings, max_trials=1)
+        self._space = self.settings.space(data)
+        tuner = make_tuner(self._space, directory, self.settings, max_trials=1)
         self._trial_directory = Path(tuner.get_trial_dir(point.trial))
         whole = tuner.load_network(point.trial)
         self.net: keras.Model = keep_exits(whole, [use.exit for use in point.exits])
-        self.augmentation: Augmentation = settings.augmentation
 
     def train(self, epochs: int, *, seed: int, reporter: Reporter = SILENT) -> None:
         """Train for more epochs, as the search trains.
@@ -55,7 +53,7 @@ class Winner:
                 self._data.train,
                 epochs=epochs,
                 learning_rate=self._space.learning_rate,
-                augmentation=self.augmentation,
+                augmentation=self.settings.augmentation,
                 backup=kept / "backup",
                 callbacks=[report_epochs(reporter, "training", epochs)],
             )
