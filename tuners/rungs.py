@@ -1,11 +1,12 @@
 """Stopping a training that will add nothing, by its fronts on the way there.
 
 At a rung, after a third and after two thirds of the epochs, a trial's front is compared with what
-earlier trials had made of theirs in the end. The learning rate is still high then, so accuracies
-will rise; how much they rise is seen in the earlier trials. A trial is stopped if its front,
-raised at every cost by the most that any earlier trial gained from this rung to its end, would
-still add nothing to the archive. This is successive halving's idea (Jamieson and Talwalkar 2016)
-with a bound learnt from the trials in place of a fixed part that survives.
+earlier trials had made of theirs in the end. The learning rate is still high then, so errors will
+shrink; by which factor is seen in the earlier trials. A trial is stopped if its front would add
+hardly anything to the archive's hypervolume even if its errors shrank by far more than is usual:
+three standard deviations more, of the factor's logarithm. This is successive halving's idea
+(Jamieson and Talwalkar 2016) with a bound learnt from the trials in place of a fixed part that
+survives.
 
 A stopped trial keeps its front: the network is real and so are its outputs. It adds hardly
 anything to the search's front, which has better points at nearly the same costs.
@@ -14,7 +15,7 @@ anything to the search's front, which has better points at nearly the same costs
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, log
+from math import ceil, exp, log
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,11 @@ FEWEST_COMPARED = 4
 """Earlier trials, trained to their ends, that a trial is compared with at least."""
 COSTS = 64
 """At which fronts are compared."""
+DEVIATIONS = 3
+LEAST_GAIN = 0.001
+"""Part of the archive's hypervolume; a trial that would add less is stopped."""
+LEAST_ERROR = 0.001
+"""Smaller ones are taken for this one, so that a factor exists."""
 
 Points = Sequence[tuple[float, float]]
 """(mean MACs, accuracy) of a front."""
@@ -88,13 +94,15 @@ def hopeless(
     """
     logs = _logs(reference_macs)
     earlier = list(earlier)
-    gains = _gains(earlier, epoch, logs)
-    if len(gains) < FEWEST_COMPARED:
+    factors = _factors(earlier, epoch, logs)
+    if len(factors) < FEWEST_COMPARED:
         return False
+    seen = np.concatenate(factors)
     archive = np.max([staircase(final, logs) for _, final in earlier], axis=0)
     now = staircase(points, logs)
-    most = max(gain.max() for gain in gains)
-    return not (now + most > archive)[now > 0].any()
+    least = min(1.0, exp(seen.mean() - DEVIATIONS * seen.std()))
+    most = np.where(now > 0, 1 - (1 - now) * least, 0)
+    return bool(np.maximum(most - archive, 0).mean() <= LEAST_GAIN * archive.mean())
 
 
 def expected_end(
@@ -103,10 +111,10 @@ def expected_end(
     earlier: Iterable[tuple[Climb, Points]],
     reference_macs: tuple[float, float],
 ) -> Points:
-    """A stopped trial's front, raised by what the others gained on average from there on."""
-    gains = _gains(earlier, epoch, _logs(reference_macs))
-    mean = float(np.mean(np.concatenate(gains))) if gains else 0.0
-    return [(macs, min(accuracy + mean, 1.0)) for macs, accuracy in points]
+    """A stopped trial's front, its errors shrunk as those of the others were from there on."""
+    factors = _factors(earlier, epoch, _logs(reference_macs))
+    usual = exp(np.concatenate(factors).mean()) if factors else 1.0
+    return [(macs, 1 - (1 - accuracy) * usual) for macs, accuracy in points]
 
 
 def _logs(reference_macs: tuple[float, float]) -> NDArray[np.float64]:
@@ -114,15 +122,23 @@ def _logs(reference_macs: tuple[float, float]) -> NDArray[np.float64]:
     return np.linspace(log(low), log(high), COSTS)
 
 
-def _gains(
+def _factors(
     trials: Iterable[tuple[Climb, Points]], epoch: int, logs: NDArray[np.float64]
 ) -> list[NDArray[np.float64]]:
-    """What each trial that was not stopped gained from the rung to its end, at each cost."""
-    gains = []
+    """By what the errors of each trial that was not stopped shrank from the rung to its end.
+
+    Logarithms, at each cost that its front had reached.
+    """
+    factors = []
     for climb, final in trials:
         if climb.stopped is None and epoch in climb.rungs:
             before = staircase(climb.rungs[epoch], logs)
-            gained = (staircase(final, logs) - before)[before > 0]
-            if gained.size:
-                gains.append(gained)
-    return gains
+            reached = before > 0
+            if reached.any():
+                after = _errors(staircase(final, logs)[reached])
+                factors.append(np.log(after / _errors(before[reached])))
+    return factors
+
+
+def _errors(accuracies: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.maximum(1 - accuracies, LEAST_ERROR)
