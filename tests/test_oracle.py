@@ -11,6 +11,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from eexit_tf.costs import ExitCosts
 from eexit_tf.tuners.archive import save_front
 from eexit_tf.tuners.oracle import ParetoOracle, violation
+from eexit_tf.tuners.proposals import FEWEST_LEARNT
 from eexit_tf.vocabulary import Bounds, Exit, ExitUse, Front, OperatingPoint
 
 REFERENCE = (64.0, 1e6)
@@ -138,6 +139,13 @@ def test_proposals_depend_on_seed_and_finished_trials_alone(tmp_path: Path) -> N
         cwd=Path(__file__).parent,
     )
     assert printed.stdout.decode().splitlines()[-1] == str(first)
+
+
+def test_several_workers_begin_with_the_same_trials_as_one(tmp_path: Path) -> None:
+    several = oracle(tmp_path / "several")
+    trials = [several.create_trial(f"tuner{n}") for n in range(FEWEST_LEARNT)]
+    values = [trial.hyperparameters.values for trial in trials]
+    assert values == proposals(tmp_path / "one", 0, FEWEST_LEARNT)
 
 
 def test_what_is_running_is_not_proposed_again_nor_anything_that_would_bring_the_same(
