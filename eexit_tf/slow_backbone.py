@@ -1,0 +1,39 @@
+"""Heads that learn on a backbone which is already good, and moves slowly: between training all of
+a network alike and `exits.freeze_backbone`."""
+
+from typing import Any
+
+from eexit_tf.exits import exits_of
+from eexit_tf.keras import keras, tf
+
+
+class SlowBackbone(keras.callbacks.Callback):
+    """Gives the backbone a learning rate that is `rate` times that of the heads.
+
+    After every batch the backbone's weights go back all but `rate` of the way that the optimizer
+    moved them. This is that learning rate with any optimizer, where a smaller gradient is not:
+    Adam divides by its size. Batch norm's statistics move as ever.
+
+    Args:
+        net: from `attach_exits`; a classifier of the backbone's own counts as backbone.
+        rate: from 0 (its weights stay) to 1 (as without this callback).
+    """
+
+    def __init__(self, net: keras.Model, rate: float) -> None:
+        super().__init__()
+        heads = tuple(exit_.name for exit_ in exits_of(net) if exit_.head != "own")
+        backbone = [layer for layer in net.layers if not layer.name.startswith(heads)]
+        self.rate = rate
+        self.weights = [weight for layer in backbone for weight in layer.trainable_weights]
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._before = [tf.Variable(weight, trainable=False) for weight in self.weights]
+        self._slow_down = tf.function(self._slowed)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._slow_down()
+
+    def _slowed(self) -> None:
+        for weight, before in zip(self.weights, self._before, strict=True):
+            before.assign_add(self.rate * (weight - before))
+            weight.assign(before)
