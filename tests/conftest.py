@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from eexit_tf.cli import main
+from eexit_tf.tflite.model import CompiledModel
 
 EEXIT_TF = Path(sys.executable).with_name("eexit-tf")
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -56,7 +57,7 @@ def installed_eexit_tf() -> Run:
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=1200,
         )
 
     return run
@@ -86,3 +87,31 @@ def small_search(
     )
     assert found.returncode == 0, found.stderr
     return folder
+
+
+@pytest.fixture(scope="session")
+def early_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-exiting file with three exits and its card."""
+    from exports import write_network
+
+    return write_network(tmp_path_factory.mktemp("network"))
+
+
+@pytest.fixture(scope="session")
+def early_model(early_file: Path) -> CompiledModel:
+    """The same, loaded."""
+    from eexit_tf.tflite.exporter import load
+
+    return load(early_file)
+
+
+@pytest.fixture(scope="session")
+def projects(early_file: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Exports of `early_file`, by format."""
+    from eexit_tf.tflite import export
+    from eexit_tf.tflite.projects import FORMATS
+
+    folder = tmp_path_factory.mktemp("projects")
+    for kind in FORMATS:
+        export(early_file, folder / kind, format=kind)
+    return {kind: folder / kind for kind in FORMATS}
