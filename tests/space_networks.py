@@ -5,19 +5,14 @@ import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import keras_tuner
 import numpy as np
-import tensorflow as tf
-import tf_keras
-from ai_edge_litert import schema_py_generated as fb
+from networks import convert
 from numpy.typing import NDArray
 
 from eexit_tf.backbones import separable
 from eexit_tf.exits import attach_exits, exits_of, keep_exits
-from eexit_tf.stderr import captured_stderr
-from eexit_tf.tflite import schema
+from eexit_tf.keras import keras
 from eexit_tf.tuners.space import ExitSpace
 from eexit_tf.vocabulary import LEVELS, Bounds, Exit
 
@@ -57,17 +52,17 @@ def space_networks(seed: int, counts: Sequence[int]) -> Iterator[bytes]:
         part = keep_exits(net, [exits[index] for index in kept])
         rng = np.random.default_rng(1000 * seed + number)
         randomise(part, rng)
-        yield convert(part, rng.normal(size=(16, *part.input_shape[1:])))
+        yield convert(part, samples=rng.normal(size=(16, *part.input_shape[1:])))
 
 
 def resnet8(path: Path) -> bytes:
     """MLPerf Tiny's trained ResNet-8 with two untrained exits before its own."""
-    backbone = tf_keras.models.load_model(path, compile=False)
+    backbone = keras.models.load_model(path, compile=False)
     net = attach_exits(backbone, RESNET8_EXITS)
     rng = np.random.default_rng(0)
     samples = rng.uniform(0, 255, (16, *net.input_shape[1:]))
     spread_confidences(net, net.output_names[:-1], samples)
-    return convert(net, samples)
+    return convert(net, samples=samples)
 
 
 def ds_cnn() -> bytes:
@@ -75,14 +70,14 @@ def ds_cnn() -> bytes:
     net = attach_exits(separable((49, 10, 1)), DS_CNN_EXITS, classes=12)
     rng = np.random.default_rng(0)
     randomise(net, rng)
-    return convert(net, rng.normal(size=(16, *net.input_shape[1:])))
+    return convert(net, samples=rng.normal(size=(16, *net.input_shape[1:])))
 
 
-def randomise(net: tf_keras.Model, rng: np.random.Generator) -> None:
+def randomise(net: keras.Model, rng: np.random.Generator) -> None:
     """Random weights of a size that keeps activations about as large as the input."""
     for layer in net.layers:
         weights = layer.get_weights()
-        if isinstance(layer, tf_keras.layers.BatchNormalization):
+        if isinstance(layer, keras.layers.BatchNormalization):
             gamma, beta, mean, variance = (w.shape for w in weights)
             layer.set_weights(
                 [
@@ -98,7 +93,7 @@ def randomise(net: tf_keras.Model, rng: np.random.Generator) -> None:
     spread_confidences(net, net.output_names, rng.normal(size=(64, *net.input_shape[1:])))
 
 
-def spread_confidences(net: tf_keras.Model, names: Sequence[str], samples: NDArray) -> None:
+def spread_confidences(net: keras.Model, names: Sequence[str], samples: NDArray) -> None:
     """Scale the exits' last weights so that their confidences spread over these samples."""
     said = net(samples.astype(np.float32), training=False)
     outputs = dict(zip(net.output_names, said if isinstance(said, list) else [said], strict=True))
@@ -108,31 +103,6 @@ def spread_confidences(net: tf_keras.Model, names: Sequence[str], samples: NDArr
         factor = 2 / (logits - middle).std()
         kernel, bias = net.get_layer(name).get_weights()
         net.get_layer(name).set_weights([kernel * factor, (bias - middle) * factor])
-
-
-def convert(net: tf_keras.Model, samples: NDArray) -> bytes:
-    """`net` as an int8 file with its exits' names, without the detour over a SavedModel.
-
-    A tenth of the time of `TFLiteConverter.from_keras_model`, for small networks.
-    """
-    spec = tf.TensorSpec((1, *net.input_shape[1:]), tf.float32)
-    function = tf.function(lambda x: net(x, training=False)).get_concrete_function(spec)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], net)
-    converter.experimental_lower_to_saved_model = False
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: ([s[None].astype(np.float32)] for s in samples)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = converter.inference_output_type = tf.int8
-    with captured_stderr():
-        content = bytes(converter.convert())
-    model = schema.read(content)
-    found = schema.outputs_by_name(model)
-    outputs = [found[f"Identity_{k}" if k else "Identity"] for k in range(len(net.outputs))]
-    names = [exit_.name for exit_ in exits_of(net)]
-    maps = [fb.TensorMapT(name, index) for name, index in zip(names, outputs, strict=True)]
-    inputs = [fb.TensorMapT("input", int(model.subgraphs[0].inputs[0]))]
-    model.signatureDefs = [fb.SignatureDefT(inputs, maps, "serving_default", 0)]
-    return schema.write(model)
 
 
 def leave(

@@ -14,7 +14,7 @@ import random
 
 import numpy as np
 import pytest
-from networks import int8_inputs
+from networks import inputs_for, order_of
 from numpy.typing import NDArray
 from space_networks import (
     RESNET8,
@@ -26,7 +26,7 @@ from space_networks import (
     space_networks,
 )
 
-from eexit_tf.tflite import costs, schema, splice
+from eexit_tf.tflite import splice
 from eexit_tf.tflite.describe import describe
 from eexit_tf.tflite.normalize import normalize
 from eexit_tf.tflite.runtimes import LiteRT, Tflm
@@ -43,7 +43,7 @@ COUNTS = ((1, 5), (2, 4), (3, 5), (2, 3), (4, 5))
 
 def check(multi: bytes, x: NDArray[np.int8], chance: random.Random) -> None:
     """Compare every way to run a multi-exit file, with thresholds that use all its exits."""
-    exits = costs.order_by_cost(schema.read(multi))
+    exits = order_of(multi)
     outputs = Tflm(multi).run(x)
     thresholds = sharing_thresholds(outputs, exits, chance)
     scores, taken = leave(outputs, exits, thresholds)
@@ -59,11 +59,6 @@ def check(multi: bytes, x: NDArray[np.int8], chance: random.Random) -> None:
             said = f"{type(network).__name__} in {runtime.name}"
             np.testing.assert_array_equal(found[splice.EXIT], taken, err_msg=said)
             np.testing.assert_array_equal(found[splice.SCORES], scores, err_msg=said)
-
-
-def inputs_for(multi: bytes, count: int, seed: int = 0) -> NDArray[np.int8]:
-    main = schema.read(multi).subgraphs[0]
-    return int8_inputs(schema.shape(main.tensors[main.inputs[0]])[1:], count, seed)
 
 
 @pytest.mark.parametrize("seed", range(ARCHITECTURES))

@@ -10,7 +10,7 @@ import tf_keras
 from ai_edge_litert import schema_py_generated as fb
 from click.testing import CliRunner
 from memory import check_plan
-from networks import convert, int8_inputs, keras_network, multi_exit
+from networks import convert, inputs_for, int8_inputs, keras_network, multi_exit, order_of
 from numpy.typing import NDArray
 
 from eexit_tf.cli import cli
@@ -18,7 +18,7 @@ from eexit_tf.confidences import Confidence, levels
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
 from eexit_tf.exits import attach_exits, exits_of
-from eexit_tf.tflite import costs, schema, splice, spliced
+from eexit_tf.tflite import schema, splice, spliced
 from eexit_tf.tflite.compiler import compile, compile_file
 from eexit_tf.tflite.describe import describe
 from eexit_tf.tflite.evaluation import evaluate
@@ -42,15 +42,6 @@ def twins(seed: int, exits: int) -> bytes:
             bias[1], bias[3] = bias[0], bias[2]
             layer.set_weights([kernel, bias])
     return convert(network, seed)
-
-
-def order_of(multi: bytes) -> list[str]:
-    return costs.order_by_cost(schema.read(multi))
-
-
-def inputs_for(multi: bytes, count: int = 120) -> NDArray[np.int8]:
-    main = schema.read(multi).subgraphs[0]
-    return int8_inputs(schema.shape(main.tensors[main.inputs[0]])[1:], count)
 
 
 def confidence_of(scores: NDArray, confidence: str) -> NDArray[np.int64]:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from networks import multi_exit
+from networks import multi_exit, order_of
 from space_networks import RESNET8, data_path
 
-from eexit_tf.tflite import costs, schema, splice
+from eexit_tf.tflite import splice
 from eexit_tf.tflite.interpreter import EarlyExitInterpreter
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -62,7 +62,7 @@ def test_resnet8_cifar10(tmp_path: Path) -> None:
 def test_raspberry_pi(tmp_path: Path) -> None:
     """It runs the optimised kernels, which may differ by a step of int8 before a softmax."""
     multi = multi_exit(12, 5, True)
-    order = costs.order_by_cost(schema.read(multi))
+    order = order_of(multi)
     content = splice.splice(multi, [order[0], order[2], order[4]], [40, 90, 0])
     (tmp_path / "model.tflite").write_bytes(content)
     x = np.random.default_rng(0).normal(size=(100, 8, 8, 2)).astype(np.float32)

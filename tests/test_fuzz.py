@@ -61,13 +61,13 @@ def test_damaged_files_work_or_are_refused_in_words(tmp_path: Path) -> None:
 
 def _write_files(folder: Path) -> None:
     """Sound files: a static one with two exits, and the same made self-exiting."""
-    from networks import multi_exit
+    from networks import multi_exit, order_of
 
-    from eexit_tf.tflite import costs, schema, splice
+    from eexit_tf.tflite import splice
 
     multi = multi_exit(12, 2, True)
     (folder / "multi.tflite").write_bytes(multi)
-    order = costs.order_by_cost(schema.read(multi))
+    order = order_of(multi)
     (folder / "spliced.tflite").write_bytes(splice.splice(multi, order, [20, 0]))
 
 

@@ -38,7 +38,7 @@ def test_imports_nothing_heavy(code: str) -> None:
     [("eexit_tf", ("tuners", "tflite")), ("tuners", ("tflite",)), ("tflite", ("tuners",))],
 )
 def test_rooms_keep_to_themselves(room: str, others: tuple[str, ...]) -> None:
-    for path in (ROOT / room).glob("*.py"):
+    for path in (ROOT / room).rglob("*.py"):
         if path.name == "pipeline.py":
             continue
         for number, line in enumerate(path.read_text().splitlines(), start=1):

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tf_keras
-from networks import convert, int8_inputs, multi_exit
+from networks import convert, int8_inputs, multi_exit, order_of
 
 from eexit_tf.errors import UserError
-from eexit_tf.tflite import arena, costs, schema, splice
+from eexit_tf.tflite import arena, schema, splice
 from eexit_tf.tflite.interpreter import EarlyExitInterpreter, int8_threshold
 from eexit_tf.tflite.runtimes import LiteRT, Runtime, Tflm
 
@@ -20,7 +20,7 @@ from eexit_tf.tflite.runtimes import LiteRT, Runtime, Tflm
 @pytest.fixture(scope="module")
 def content() -> bytes:
     multi = multi_exit(12, 5, True)
-    order = costs.order_by_cost(schema.read(multi))
+    order = order_of(multi)
     return splice.splice(multi, [order[0], order[2], order[4]], [40, 90, 0])
 
 

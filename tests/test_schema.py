@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as fb
-from networks import int8_inputs, multi_exit
+from networks import int8_inputs, multi_exit, order_of
 
 from eexit_tf.errors import UserError
 from eexit_tf.tflite import costs, plan, schema, splice
@@ -22,7 +22,7 @@ def multi() -> bytes:
 
 @pytest.fixture(scope="module")
 def spliced(multi: bytes) -> bytes:
-    return splice.splice(multi, costs.order_by_cost(schema.read(multi))[:3], [20, 20, 0])
+    return splice.splice(multi, order_of(multi)[:3], [20, 20, 0])
 
 
 def test_writing_is_deterministic_and_stable(multi: bytes) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from networks import int8_inputs, multi_exit
+from networks import int8_inputs, multi_exit, order_of
 
 from eexit_tf.cli import cli
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
-from eexit_tf.tflite import costs, schema, splice
+from eexit_tf.tflite import schema, splice
 from eexit_tf.tflite.describe import describe
 from eexit_tf.tflite.evaluation import evaluate
 from eexit_tf.tflite.interpreter import EarlyExitInterpreter
@@ -30,7 +30,7 @@ def compiled(
 ) -> CompiledModel:
     """A self-exiting network with four exits, with skips across its cuts."""
     multi = multi_exit(seed, 5, share_head, int8)
-    order = costs.order_by_cost(schema.read(multi))
+    order = order_of(multi)
     exits = [order[i] for i in (0, 1, 3, 4)]
     return describe(splice.splice(multi, exits, LEVELS, **options))
 
@@ -102,7 +102,7 @@ def test_the_interpreter_takes_a_manifest(model: CompiledModel, folder: Path, ru
 
 def test_no_samples_and_one_exit() -> None:
     multi = multi_exit(10, 5, False)
-    name = costs.order_by_cost(schema.read(multi))[2]
+    name = order_of(multi)[2]
     content = splice.splice(multi, [name], [0])
     network = SegmentedNetwork(split(describe(content)))
     x = int8_inputs((8, 8, 3), 9)[..., : schema.shape(network.model.subgraphs[0].tensors[0])[-1]]

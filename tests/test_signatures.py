@@ -7,18 +7,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as fb
-from networks import int8_inputs, multi_exit
+from networks import int8_inputs, multi_exit, order_of
 
 from eexit_tf.errors import UserError
-from eexit_tf.tflite import costs, schema, splice
+from eexit_tf.tflite import schema, splice
 from eexit_tf.tflite.compiler import compile_file
 from eexit_tf.tflite.metadata import add_metadata
 from eexit_tf.tflite.runtimes import LiteRT
 from eexit_tf.tflite.signatures import select
-
-
-def order_of(multi: bytes) -> list[str]:
-    return costs.order_by_cost(schema.read(multi))
 
 
 def several(graph_each: bool) -> bytes:

@@ -172,52 +172,31 @@ def test_a_bound_on_mean_macs_leaves_costlier_exits_to_a_mix() -> None:
 
 
 def test_known_networks_are_points() -> None:
-    """With their MACs in convolutions and dense layers, as published or counted by hand."""
+    """With their MACs in convolutions, as published or counted by hand."""
+    doubling = {f"growth{stage}": 2.0 for stage in range(1, 6)}
+    halving = {f"stride{stage}": 2 for stage in range(2, 6)}
     images = ExitSpace((32, 32, 3), 10, Bounds(max_macs=20_000_000))
-    resnet8 = first(
-        images,
-        family="residual",
-        stem_width=16,
-        stages=3,
-        growth2=2.0,
-        growth3=2.0,
-        stride2=2,
-        stride3=2,
-    )
-    assert layer_macs(images, resnet8) == 12_501_632 - 64 * 10
+    resnet8 = {"family": "residual", "stem_width": 16, "stages": 3}
+    resnet8 |= doubling | halving | {"growth1": 1.0}
+    check_known(images, resnet8, 12_501_632 - 64 * 10)
     speech = ExitSpace((49, 10, 1), 12, Bounds())
-    ds_cnn = first(
-        speech,
-        family="separable",
-        stem_width=64,
-        stem_kernel="10x4",
-        stem_stride=2,
-        stages=1,
-        depth1=4,
-    )
-    assert layer_macs(speech, ds_cnn) == 125 * 64 * 40 + 4 * 125 * 64 * (9 + 64)
+    ds_cnn = {"family": "separable", "stem_width": 64, "stem_kernel": "10x4", "stem_stride": 2}
+    check_known(speech, ds_cnn | {"depth1": 4}, 125 * 64 * 40 + 4 * 125 * 64 * (9 + 64))
     visual = ExitSpace((96, 96, 3), 2, Bounds(max_macs=20_000_000))
-    mobilenet = first(
-        visual,
-        family="separable",
-        stem_width=8,
-        stem_stride=2,
-        stages=5,
-        **{f"growth{stage}": 2.0 for stage in range(1, 6)},
-        **{f"stride{stage}": 2 for stage in range(2, 6)},
-        depth2=2,
-        depth3=2,
-        depth4=6,
-        depth5=2,
-    )
-    taps = visual.backbone(mobilenet).taps
-    assert [tap.shape[2] for tap in taps] == [8, 16, 32, 32, 64, 64] + [128] * 6 + [256] * 2
+    mobilenet = {"family": "separable", "stem_width": 8, "stem_stride": 2, "stages": 5}
+    mobilenet |= doubling | halving | {"depth2": 2, "depth3": 2, "depth4": 6, "depth5": 2}
     # MLPerf Tiny's person detection: 7,489,664 MACs, the dense layer among them.
-    assert layer_macs(visual, mobilenet) == 7_489_664 - 2 * 256
-    assert not any(
-        space.rejected(values)
-        for space, values in ((images, resnet8), (speech, ds_cnn), (visual, mobilenet))
-    )
+    point = check_known(visual, mobilenet, 7_489_664 - 2 * 256)
+    taps = visual.backbone(point).taps
+    assert [tap.shape[2] for tap in taps] == [8, 16, 32, 32, 64, 64] + [128] * 6 + [256] * 2
+
+
+def check_known(space: ExitSpace, changes: dict, macs: int) -> dict:
+    """The point's values."""
+    values = first(space, **changes)
+    assert layer_macs(space, values) == macs
+    assert not space.rejected(values)
+    return values
 
 
 def layer_macs(space: ExitSpace, values: dict) -> int:

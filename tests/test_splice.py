@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as fb
 from memory import check_plan
-from networks import int8_inputs, multi_exit
+from networks import inputs_for, multi_exit, order_of
 from numpy.typing import NDArray
 
 from eexit_tf.errors import UserError
@@ -20,11 +20,6 @@ from eexit_tf.tflite.runtimes import LiteRT, Tflm
 from eexit_tf.tflite.stages import cut
 
 SAMPLES = 300
-
-
-def inputs_for(content: bytes, count: int = SAMPLES) -> NDArray[np.int8]:
-    main = schema.read(content).subgraphs[0]
-    return int8_inputs(schema.shape(main.tensors[main.inputs[0]])[1:], count)
 
 
 def three_exits() -> bytes:
@@ -63,7 +58,7 @@ def thresholds_that_share(outputs: dict[str, NDArray[np.int8]], exits: Sequence[
 
 def check_equal(content: bytes, static: bytes, exits: Sequence[str], levels: Sequence[int]) -> set:
     """Both runtimes against the static network; returns the exits that were taken."""
-    x = inputs_for(static)
+    x = inputs_for(static, SAMPLES)
     for runtime in (LiteRT, Tflm):
         scores, index = leave(static_outputs(runtime, static), exits, levels)
         found = runtime(content).run(x)
@@ -74,7 +69,7 @@ def check_equal(content: bytes, static: bytes, exits: Sequence[str], levels: Seq
 
 @lru_cache(maxsize=8)
 def static_outputs(runtime: type, static: bytes) -> dict[str, NDArray[np.int8]]:
-    return runtime(static).run(inputs_for(static))
+    return runtime(static).run(inputs_for(static, SAMPLES))
 
 
 @pytest.mark.parametrize(("seed", "share_head"), [(10, False), (12, True)])
@@ -82,7 +77,7 @@ def test_every_subset_of_exits_equals_the_static_network(seed: int, share_head: 
     """Residual and depthwise blocks, skips across cuts, heads on earlier heads' features."""
     multi = multi_exit(seed, 5, share_head)
     static = normalize(multi)
-    order = costs.order_by_cost(schema.read(multi))
+    order = order_of(multi)
     outputs = static_outputs(Tflm, static)
     crossing, reached = 0, 0
     for count in (1, 2, 3, 5):
@@ -105,7 +100,7 @@ def test_all_exits_are_reached() -> None:
     """At least 300 inputs, every exit taken, through both runtimes."""
     multi = three_exits()
     static = normalize(multi)
-    order = costs.order_by_cost(schema.read(multi))
+    order = order_of(multi)
     levels = thresholds_that_share(static_outputs(Tflm, static), order)
     content = splice.splice(multi, order, levels)
     assert check_equal(content, static, order, levels) == {0, 1, 2}
@@ -113,8 +108,8 @@ def test_all_exits_are_reached() -> None:
 
 def test_the_plan_changes_nothing_but_memory() -> None:
     multi = multi_exit(12, 5, True)
-    order = costs.order_by_cost(schema.read(multi))
-    x = inputs_for(multi)
+    order = order_of(multi)
+    x = inputs_for(multi, SAMPLES)
     planned, plain = (splice.splice(multi, order, [40] * 5, memory_plan=on) for on in (True, False))
     assert schema.metadata(schema.read(plain), METADATA) is None
     runs = [Tflm(content) for content in (planned, plain)]
@@ -128,7 +123,7 @@ def test_the_plan_changes_nothing_but_memory() -> None:
 def test_plans_of_many_cuts_are_sound_and_near_the_lower_bound() -> None:
     for seed, share_head in ((10, False), (12, True)):
         multi = multi_exit(seed, 5, share_head)
-        order = costs.order_by_cost(schema.read(multi))
+        order = order_of(multi)
         for count in (1, 2, 3, 4, 5):
             for exits in combinations(order, count):
                 content = splice.splice(multi, exits, [0] * count, memory_plan=False)
@@ -141,19 +136,19 @@ def test_plans_of_many_cuts_are_sound_and_near_the_lower_bound() -> None:
 
 def test_the_same_input_gives_the_same_bytes() -> None:
     multi = three_exits()
-    order = costs.order_by_cost(schema.read(multi))
+    order = order_of(multi)
     assert splice.splice(multi, order, [1, 2, 3]) == splice.splice(multi, order, [1, 2, 3])
 
 
 def test_the_last_threshold_is_ignored() -> None:
     multi = three_exits()
-    order = costs.order_by_cost(schema.read(multi))
+    order = order_of(multi)
     assert splice.splice(multi, order, [1, 2, 3]) == splice.splice(multi, order, [1, 2, -128])
 
 
 def test_extreme_thresholds() -> None:
     multi = three_exits()
-    order = costs.order_by_cost(schema.read(multi))
+    order = order_of(multi)
     x = inputs_for(multi, 20)
     always = splice.splice(multi, order, [-128, -128, -128])
     assert set(Tflm(always).run(x)[splice.EXIT]) == {0}
@@ -163,7 +158,7 @@ def test_extreme_thresholds() -> None:
 
 def test_one_exit_has_no_branch() -> None:
     multi = three_exits()
-    for name in costs.order_by_cost(schema.read(multi)):
+    for name in order_of(multi):
         content = splice.splice(multi, [name], [55])
         model = schema.read(content)
         names = {schema.op_name(model, op) for op in model.subgraphs[0].operators}
@@ -175,7 +170,7 @@ def test_one_exit_has_no_branch() -> None:
 
 def test_left_out_exits_cost_nothing() -> None:
     multi = multi_exit(10, 5, False)
-    order = costs.order_by_cost(schema.read(multi))
+    order = order_of(multi)
     model = schema.read(splice.splice(multi, order[:2], [0, 0]))
     operators = sum(len(graph.operators) for graph in model.subgraphs)
     stages = cut(schema.read(normalize(multi)), order[:2])
@@ -188,7 +183,7 @@ def test_left_out_exits_cost_nothing() -> None:
 def test_no_tensor_and_no_constant_is_needless(confidence: str, runtime_thresholds: bool) -> None:
     """TFLM keeps a description of every tensor of every graph, used or not."""
     multi = three_exits()
-    order = costs.order_by_cost(schema.read(multi))
+    order = order_of(multi)
     model = schema.read(
         splice.splice(
             multi, order, [7, 7, 0], confidence=confidence, runtime_thresholds=runtime_thresholds
@@ -215,7 +210,7 @@ def test_no_tensor_and_no_constant_is_needless(confidence: str, runtime_threshol
 
 def test_float_networks() -> None:
     multi = multi_exit(10, 3, False, int8=False)
-    order = costs.order_by_cost(schema.read(multi))
+    order = order_of(multi)
     x = inputs_for(multi, 60).astype(np.float32) / 30
     outputs = LiteRT(multi).run(x)
     scores = np.stack([outputs[name] for name in order])
@@ -233,7 +228,7 @@ def test_float_networks() -> None:
 
 def test_labels_are_kept() -> None:
     multi = three_exits()
-    order = costs.order_by_cost(schema.read(multi))
+    order = order_of(multi)
     names = ["cat", "dog", "ørn", "4", "5"]
     assert splice.labels(splice.splice(multi, order, [1, 2, 3], labels=names)) == names
     assert splice.labels(splice.splice(multi, order, [1, 2, 3])) is None
@@ -243,7 +238,7 @@ def test_labels_are_kept() -> None:
 
 def test_retuning_patches_the_thresholds_and_nothing_else() -> None:
     multi = three_exits()
-    order = costs.order_by_cost(schema.read(multi))
+    order = order_of(multi)
     content = splice.splice(multi, order, [10, 20, 0])
     retuned = splice.retune(content, [-5, 77, 0])
     assert retuned == splice.splice(multi, order, [-5, 77, 0])
@@ -265,7 +260,7 @@ def test_retuning_patches_the_thresholds_and_nothing_else() -> None:
 )
 def test_wrong_use_is_said(exits: list, thresholds: list, said: str) -> None:
     multi = three_exits()
-    order = costs.order_by_cost(schema.read(multi))
+    order = order_of(multi)
     names = [order[i] if isinstance(i, int) else i for i in exits]
     with pytest.raises(UserError, match=said):
         splice.splice(multi, names, thresholds)
@@ -273,7 +268,7 @@ def test_wrong_use_is_said(exits: list, thresholds: list, said: str) -> None:
 
 def test_what_cannot_be_spliced_is_said() -> None:
     multi = three_exits()
-    order = costs.order_by_cost(schema.read(multi))
+    order = order_of(multi)
     content = splice.splice(multi, order, [1, 2, 3])
     with pytest.raises(UserError, match="leaves early by itself"):
         splice.splice(content, ["scores"], [0])
@@ -299,7 +294,7 @@ def _before(model: fb.ModelT, index: int) -> int:
 def test_logits_get_a_softmax() -> None:
     multi = three_exits()
     logits = _with_outputs(multi, _before)
-    order = costs.order_by_cost(schema.read(multi))
+    order = order_of(multi)
     assert splice.exits(splice.splice(logits, order, [5, 5, 0])) == order
     check_equal(splice.splice(logits, order, [5, 5, 0]), normalize(multi), order, [5, 5, 0])
     assert normalize(normalize(logits)) == normalize(logits)
@@ -311,7 +306,7 @@ def test_float_inputs_and_outputs_of_an_int8_network_are_taken_off() -> None:
     network = networks.keras_network(10, 2)
     as_int8 = networks.convert(network, 10)
     as_float = networks.convert(network, 10, float_io=True)
-    order = costs.order_by_cost(schema.read(as_int8))
+    order = order_of(as_int8)
     content = splice.splice(as_float, order, [20, 0])
     assert all(
         t.type != fb.TensorType.FLOAT32 for g in schema.read(content).subgraphs for t in g.tensors
@@ -335,7 +330,7 @@ def test_other_outputs_are_refused() -> None:
         return index
 
     multi = three_exits()
-    order = costs.order_by_cost(schema.read(multi))
+    order = order_of(multi)
     with pytest.raises(UserError, match="comes from LOGISTIC"):
         splice.splice(_with_outputs(multi, sigmoid), order, [5, 5, 0])
     with pytest.raises(UserError, match=r"expected \(1, classes\)"):

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from networks import keras_network
-from space_networks import convert
+from networks import convert, keras_network
 
 from eexit_tf.cli import cli
 from eexit_tf.data import load
@@ -32,7 +31,7 @@ def compiled(path: Path, dataset: Path, factor: float) -> Path:
     stem = next(layer for layer in net.layers if layer.get_weights())
     kernel, bias = stem.get_weights()
     stem.set_weights([kernel / factor, bias])
-    path.write_bytes(convert(net, load(str(dataset)).train.x[:32] * factor))
+    path.write_bytes(convert(net, samples=load(str(dataset)).train.x[:32] * factor))
     compile_file(path, [0.8]).save(path)
     return path
 
