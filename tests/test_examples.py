@@ -46,14 +46,27 @@ def test_digits(tmp_path: Path) -> None:
     assert float(accuracy[1]) > 90
 
 
+def few_images(path: Path) -> None:
+    """A hundred images of noise in the shape of CIFAR-10."""
+    x = np.random.default_rng(0).integers(0, 256, (100, 32, 32, 3), np.uint8)
+    y = np.arange(100) % 10
+    np.savez(path, x_train=x, y_train=y, x_test=x[:20], y_test=y[:20])
+
+
+def test_cifar10(tmp_path: Path) -> None:
+    few_images(tmp_path / "few.npz")
+    said = run("cifar10.py", "few.npz", "models", "1", cwd=tmp_path)
+    assert said.count(" on 20 samples in litert") == 2
+    for bound in (2.44, 3.1):
+        card = json.loads((tmp_path / "models" / f"cifar10-{bound}M.json").read_text())
+        assert card["mean_macs"] <= bound * 1e6
+
+
 def test_resnet8_cifar10(tmp_path: Path) -> None:
     backbone = data_path(RESNET8)
     if not backbone.is_file():
         pytest.skip(f"no {backbone}: set EEXIT_TF_DATA to the folder that holds {RESNET8}")
-    rng = np.random.default_rng(0)
-    x = rng.integers(0, 256, (100, 32, 32, 3), np.uint8)
-    y = np.arange(100) % 10
-    np.savez(tmp_path / "few.npz", x_train=x, y_train=y, x_test=x[:20], y_test=y[:20])
+    few_images(tmp_path / "few.npz")
     said = run("resnet8_cifar10.py", str(backbone), "few.npz", "r8.tflite", "1", cwd=tmp_path)
     assert " on 20 samples in litert" in said
     assert EarlyExitInterpreter(tmp_path / "r8.tflite").exits
