@@ -28,12 +28,13 @@ from space_networks import space_networks
 from test_bit_for_bit import COUNTS, inputs_for
 
 from eexit_tf.data import load
-from eexit_tf.tflite import costs, schema, splice
-from eexit_tf.tflite.builder import Builder
+from eexit_tf.tflite import costs, flatbuffer, schema
 from eexit_tf.tflite.inputs import quantise
-from eexit_tf.tflite.normalize import normalize
 from eexit_tf.tflite.runtimes import LiteRT
-from eexit_tf.tflite.unsplice import unsplice
+from eexit_tf.tflite.splicing import splice, spliced
+from eexit_tf.tflite.splicing.builder import Builder
+from eexit_tf.tflite.splicing.normalize import normalize
+from eexit_tf.tflite.splicing.unsplice import unsplice
 
 ARCHITECTURES, RANDOM_INPUTS, TEST_SAMPLES, ALONE = 10, 200, 1000, 20
 
@@ -45,7 +46,7 @@ def main(*pairs: str) -> None:
         content, data = Path(path).read_bytes(), load(dataset)
         divisor = json.loads(Path(path).with_suffix(".json").read_text())["input"]["divisor"]
         x = data.test.x[:TEST_SAMPLES] * np.float32(data.divisor / divisor)
-        x = quantise(schema.read(content), x)
+        x = quantise(flatbuffer.read(content), x)
         networks.append((Path(path).name, [(content, x)]))
     print(
         f"{'':24}{'samples':>8}{'exit':>8}{'class':>8} | scores: 0{'1':>8}{'> 1':>8}{'largest':>9}"
@@ -66,7 +67,7 @@ def of_the_space() -> Iterator[tuple[bytes, NDArray]]:
     """Self-exiting networks; half of the random inputs are sure enough at each exit."""
     for seed in range(ARCHITECTURES):
         for multi in space_networks(seed, COUNTS[seed % len(COUNTS)]):
-            exits = costs.order_by_cost(schema.read(multi))
+            exits = costs.order_by_cost(flatbuffer.read(multi))
             x = inputs_for(multi, RANDOM_INPUTS, seed)
             said = LiteRT(normalize(multi)).run(x)
             levels = [int(np.median(said[name].max(axis=1))) for name in exits]
@@ -76,8 +77,8 @@ def of_the_space() -> Iterator[tuple[bytes, NDArray]]:
 def compare(content: bytes, x: NDArray) -> NDArray:
     """For each sample: whether exit and class differ, and by how many steps the scores do."""
     reference, optimised = (LiteRT(content, reference=flag).run(x) for flag in (True, False))
-    scores = [found[splice.SCORES].astype(int) for found in (reference, optimised)]
-    exits = reference[splice.EXIT].reshape(-1) != optimised[splice.EXIT].reshape(-1)
+    scores = [found[spliced.SCORES].astype(int) for found in (reference, optimised)]
+    exits = reference[spliced.EXIT].reshape(-1) != optimised[spliced.EXIT].reshape(-1)
     classes = scores[0].argmax(axis=1) != scores[1].argmax(axis=1)
     steps = np.where(exits, -1, np.abs(scores[0] - scores[1]).max(axis=1))
     return np.stack([exits, classes, steps], axis=1)
@@ -95,7 +96,7 @@ def show(name: str, rows: NDArray) -> None:
 
 def alone(content: bytes, x: NDArray, found: dict[str, list[NDArray]]) -> None:
     """Count, for each operator, output values and those that differ by one step and by more."""
-    static = schema.read(unsplice(content))
+    static = flatbuffer.read(unsplice(content))
     main = static.subgraphs[0]
     operators = range(len(main.operators))
     made = [int(op.outputs[0]) for op in main.operators]
@@ -128,7 +129,7 @@ def part(
     for position in positions:
         graph.copy_operator(position)
     graph.outputs = [graph.tensor(index) for index in outputs]
-    return schema.write(builder.finish([str(i) for i in outputs]))
+    return flatbuffer.write(builder.finish([str(i) for i in outputs]))
 
 
 if __name__ == "__main__":

@@ -27,14 +27,14 @@ from eexit_tf import Exit, attach_exits, keep_exits
 from eexit_tf.backbones import Stage, Stem, residual, separable
 from eexit_tf.data import Samples
 from eexit_tf.keras import keras
-from eexit_tf.tflite import schema
+from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.arena import measure
 from eexit_tf.tflite.benchmarking import TflmLibrary
 from eexit_tf.tflite.benchmarking.devices import Network
 from eexit_tf.tflite.benchmarking.qemu import open_qemu
-from eexit_tf.tflite.plan import plan
 from eexit_tf.tflite.quantization import quantize
-from eexit_tf.tflite.splice import splice
+from eexit_tf.tflite.splicing.memory_plan import plan
+from eexit_tf.tflite.splicing.splice import splice
 from eexit_tf.vocabulary import LEVELS
 
 LEAVE, STAY = -LEVELS // 2, LEVELS // 2 - 1
@@ -59,11 +59,11 @@ def on_host(rows: dict[str, bytes]) -> None:
     print(f"    {'':30}{'file':>9}{'tensors':>9}{'persist':>9}{'arena':>9}")
     needed = {}
     for name, content in rows.items():
-        arena = measure(schema.read(content))
+        arena = measure(flatbuffer.read(content))
         needed[name] = arena.needed_bytes
         numbers = (len(content), arena.tensor_bytes, arena.persistent_bytes, arena.needed_bytes)
         print(f"    {name:<30}" + "".join(f"{n:>9,}" for n in numbers))
-    made = plan(schema.read(rows[SPLICED]))
+    made = plan(flatbuffer.read(rows[SPLICED]))
     print(f"    plan: {made.arena_bytes:,} bytes, lower bound {made.lower_bound:,}")
     print(f"    spliced / static: arena {needed[SPLICED] / needed[STATIC]:.4f}, ", end="")
     print(f"file {len(rows[SPLICED]) / len(rows[STATIC]):.4f}\n")
@@ -83,7 +83,7 @@ def on_board(multi: bytes, names: list[str], board: str, tflm: TflmLibrary) -> N
         one: (splice(multi, names[:1], [LEAVE]), 0),
         short: (splice(multi, names, [LEAVE] * len(names)), 0),
     }
-    main = schema.read(multi).subgraphs[0]
+    main = flatbuffer.read(multi).subgraphs[0]
     shape = schema.shape(main.tensors[main.inputs[0]])[1:]
     sample = np.random.default_rng(0).integers(-128, 128, shape).astype(np.int8)
     arena, steps = {}, {}

@@ -100,7 +100,7 @@ def early_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def early_model(early_file: Path) -> CompiledModel:
     """The same, loaded."""
-    from eexit_tf.tflite.exporter import load
+    from eexit_tf.tflite.exporting.exporter import load
 
     return load(early_file)
 
@@ -109,7 +109,7 @@ def early_model(early_file: Path) -> CompiledModel:
 def projects(early_file: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Exports of `early_file`, by format."""
     from eexit_tf.tflite import export
-    from eexit_tf.tflite.projects import FORMATS
+    from eexit_tf.tflite.exporting.projects import FORMATS
 
     folder = tmp_path_factory.mktemp("projects")
     for kind in FORMATS:

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from networks import multi_exit, order_of
 
-from eexit_tf.tflite import cpp, schema, splice
-from eexit_tf.tflite.exporter import load
+from eexit_tf.tflite import flatbuffer
+from eexit_tf.tflite.exporting import cpp
+from eexit_tf.tflite.exporting.exporter import load
+from eexit_tf.tflite.splicing import splice
 
 STAND_IN = Path(__file__).parent / "tflm_stand_in"
 LABELS = ("cat", 'a "dog"', "Kröte \\ ??/", "12", "line\nend")
@@ -23,7 +25,7 @@ def write_network(folder: Path) -> Path:
     order = order_of(multi)[1:4]
     path = folder / "net.tflite"
     path.write_bytes(splice.splice(multi, order, [55, -3, 0], labels=LABELS))
-    card = {"sha256": cpp.values(load(path), schema.read(path.read_bytes()), "net")["sha256"]}
+    card = {"sha256": cpp.values(load(path), flatbuffer.read(path.read_bytes()), "net")["sha256"]}
     path.with_suffix(".json").write_text(json.dumps({**card, "input": {"divisor": DIVISOR}}))
     return path
 

@@ -4,7 +4,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.tflite import schema
-from eexit_tf.tflite.plan import METADATA, NOWHERE
+from eexit_tf.tflite.splicing.memory_plan import METADATA, NOWHERE
 
 Tensor = tuple[int, int]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from eexit_tf.tflite import schema
+from eexit_tf.tflite import flatbuffer
 
 INTEGERS = (0, 1, -1, 2, 3, 127, -128, 128, 255, 256, 65_535, 1 << 20, 2**31 - 1, -(2**31))
 FLOATS = (0.0, -1.0, 1e-38, 1e38, 1.0, 0.5, 1 / 256, float("nan"), float("inf"))
@@ -70,12 +70,12 @@ def duplicate_range(content: bytearray, chance: random.Random) -> bytearray:
 
 def change_objects(content: bytes, chance: random.Random) -> bytes:
     """One or two fields of the file's objects get another value, and the file is written anew."""
-    model = copy.deepcopy(schema.read(content))
+    model = copy.deepcopy(flatbuffer.read(content))
     for _ in range(chance.choice((1, 1, 2))):
         thing = _pick(model, chance)
         name = chance.choice(sorted(vars(thing)))
         setattr(thing, name, _other(getattr(thing, name), thing, chance))
-    return schema.write(model)
+    return flatbuffer.write(model)
 
 
 def _pick(model: Any, chance: random.Random) -> Any:

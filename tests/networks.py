@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from eexit_tf.keras import keras, tf
 from eexit_tf.stderr import captured_stderr
-from eexit_tf.tflite import costs, schema
+from eexit_tf.tflite import costs, flatbuffer, schema
 from eexit_tf.vocabulary import Exit
 
 
@@ -92,13 +92,13 @@ def convert(
             converter.inference_input_type = converter.inference_output_type = tf.int8
     with captured_stderr():
         content = bytes(converter.convert())
-    model = schema.read(content)
+    model = flatbuffer.read(content)
     found = schema.outputs_by_name(model)
     outputs = [found[f"Identity_{k}" if k else "Identity"] for k in range(len(network.outputs))]
     maps = [fb.TensorMapT(*pair) for pair in zip(network.output_names, outputs, strict=True)]
     inputs = [fb.TensorMapT(network.input_names[0], int(model.subgraphs[0].inputs[0]))]
     model.signatureDefs = [fb.SignatureDefT(inputs, maps, "serving_default", 0)]
-    return schema.write(model)
+    return flatbuffer.write(model)
 
 
 @lru_cache(maxsize=64)
@@ -109,12 +109,12 @@ def multi_exit(seed: int, exits: int, share_head: bool = False, int8: bool = Tru
 
 def order_of(multi: bytes) -> list[str]:
     """The exits of a multi-exit file, the cheapest first."""
-    return costs.order_by_cost(schema.read(multi))
+    return costs.order_by_cost(flatbuffer.read(multi))
 
 
 def inputs_for(content: bytes, count: int = 120, seed: int = 0) -> NDArray[np.int8]:
     """Random inputs of a file, (count, *shape)."""
-    main = schema.read(content).subgraphs[0]
+    main = flatbuffer.read(content).subgraphs[0]
     return int8_inputs(schema.shape(main.tensors[main.inputs[0]])[1:], count, seed)
 
 

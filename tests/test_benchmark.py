@@ -21,12 +21,12 @@ from test_protocol import build_for_host, expected
 
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
-from eexit_tf.tflite import benchmark, evaluate, schema
+from eexit_tf.tflite import benchmark, evaluate, flatbuffer, schema
 from eexit_tf.tflite.benchmarking import DeviceError, UnfinishedError, measure, protocol, qemu
 from eexit_tf.tflite.benchmarking.devices import Answer, Network
 from eexit_tf.tflite.inputs import quantise
-from eexit_tf.tflite.splice import splice
-from eexit_tf.tflite.unsplice import unsplice
+from eexit_tf.tflite.splicing.splice import splice
+from eexit_tf.tflite.splicing.unsplice import unsplice
 
 SAMPLES = 12
 SEED = next(s for s in range(99) if np.random.default_rng(s).integers(1, 4) == 1)  # one channel
@@ -37,7 +37,7 @@ Run = Callable[..., CompletedProcess[str]]
 def content() -> bytes:
     """A self-exiting network with three exits that takes 64 bytes and knows four classes."""
     multi = convert(keras_network(SEED, 3, classes=4), SEED)
-    names = sorted(schema.outputs_by_name(schema.read(multi)))
+    names = sorted(schema.outputs_by_name(flatbuffer.read(multi)))
     return splice(multi, names, [0, 0, -128])
 
 
@@ -49,7 +49,7 @@ def samples() -> Samples:
 
 
 def as_bytes(content: bytes, samples: Samples) -> list[np.ndarray]:
-    return [x.reshape(-1) for x in quantise(schema.read(content), samples.x)]
+    return [x.reshape(-1) for x in quantise(flatbuffer.read(content), samples.x)]
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def program(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _names(content: bytes) -> list[str]:
-    return list(schema.outputs_by_name(schema.read(unsplice(content))))
+    return list(schema.outputs_by_name(flatbuffer.read(unsplice(content))))
 
 
 @contextmanager

@@ -26,12 +26,12 @@ from space_networks import (
     space_networks,
 )
 
-from eexit_tf.tflite import splice
 from eexit_tf.tflite.describe import describe
-from eexit_tf.tflite.normalize import normalize
 from eexit_tf.tflite.runtimes import LiteRT, Tflm
 from eexit_tf.tflite.segmented import SegmentedNetwork
 from eexit_tf.tflite.segments import split
+from eexit_tf.tflite.splicing import splice, spliced
+from eexit_tf.tflite.splicing.normalize import normalize
 
 SPACE_INPUTS = int(os.environ.get("EEXIT_TF_SPACE_INPUTS", "1000"))
 DS_CNN_INPUTS = 1000
@@ -57,8 +57,8 @@ def check(multi: bytes, x: NDArray[np.int8], chance: random.Random) -> None:
         for network in (runtime(content), SegmentedNetwork(segments, runtime)):
             found = network.run(x)
             said = f"{type(network).__name__} in {runtime.name}"
-            np.testing.assert_array_equal(found[splice.EXIT], taken, err_msg=said)
-            np.testing.assert_array_equal(found[splice.SCORES], scores, err_msg=said)
+            np.testing.assert_array_equal(found[spliced.EXIT], taken, err_msg=said)
+            np.testing.assert_array_equal(found[spliced.SCORES], scores, err_msg=said)
 
 
 @pytest.mark.parametrize("seed", range(ARCHITECTURES))

@@ -18,16 +18,17 @@ from eexit_tf.confidences import Confidence, levels
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
 from eexit_tf.exits import attach_exits, exits_of
-from eexit_tf.tflite import schema, splice, spliced
+from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.compiler import compile, compile_file
 from eexit_tf.tflite.describe import describe
 from eexit_tf.tflite.evaluation import evaluate
 from eexit_tf.tflite.interpreter import EarlyExitInterpreter
-from eexit_tf.tflite.normalize import normalize
 from eexit_tf.tflite.quantization import quantize
 from eexit_tf.tflite.runtimes import LiteRT, Tflm
-from eexit_tf.tflite.stages import cut
-from eexit_tf.tflite.unsplice import unsplice
+from eexit_tf.tflite.splicing import splice, spliced
+from eexit_tf.tflite.splicing.normalize import normalize
+from eexit_tf.tflite.splicing.stages import cut
+from eexit_tf.tflite.splicing.unsplice import unsplice
 from eexit_tf.vocabulary import Exit, ExitUse, OperatingPoint
 
 
@@ -81,7 +82,7 @@ def test_both_runtimes_do_what_the_static_network_does(
             confidence=confidence,
             runtime_thresholds=runtime_thresholds,
         )
-        check_plan(schema.read(content))
+        check_plan(flatbuffer.read(content))
         index = (confident >= np.array(thresholds)[:, None] + 128).argmax(axis=0)
         given = [np.array(thresholds[:-1], np.int8)] if runtime_thresholds else []
         for runtime in (LiteRT, Tflm):
@@ -131,7 +132,7 @@ def test_thresholds_are_set_at_run_time() -> None:
     multi = multi_exit(12, 5, True)
     order, x = order_of(multi), inputs_for(multi, 40)
     content = splice.splice(multi, order, [127] * 5, runtime_thresholds=True)
-    model = schema.read(content)
+    model = flatbuffer.read(content)
     assert list(schema.inputs_by_name(model)) == ["image", "thresholds"]
     tensor = model.subgraphs[0].tensors[schema.inputs_by_name(model)["thresholds"]]
     assert (schema.shape(tensor), schema.quantization(tensor)) == ((4,), (1 / 256, -128))
@@ -170,7 +171,7 @@ def test_the_metadata_can_be_read_by_anyone() -> None:
             confidence="margin",
             runtime_thresholds=at_run_time,
         )
-        retuned = splice.retune(content, [5, -77, 0])
+        retuned = spliced.retune(content, [5, -77, 0])
         assert len(retuned) == len(content)
         for file, thresholds in ((content, [-128, 127]), (retuned, [5, -77])):
             model = fb.Model.GetRootAs(file, 0)
@@ -203,12 +204,12 @@ def test_the_metadata_can_be_read_by_anyone() -> None:
 )
 def test_metadata_that_does_not_fit_is_refused(change: dict, said: str) -> None:
     multi = multi_exit(10, 3)
-    model = schema.read(splice.splice(multi, order_of(multi), [1, 2, 0]))
+    model = flatbuffer.read(splice.splice(multi, order_of(multi), [1, 2, 0]))
     entry = next(e for e in model.metadata if schema.text(e.name) == "eexit_tf")
     value = {**json.loads(bytes(model.buffers[entry.buffer].data)), **change}
     model.buffers[entry.buffer] = fb.BufferT(np.frombuffer(json.dumps(value).encode(), np.uint8))
     with pytest.raises(UserError, match=said):
-        spliced.inspect(schema.write(model))
+        spliced.inspect(flatbuffer.write(model))
 
 
 def test_unsplicing_gives_back_the_network() -> None:
@@ -220,7 +221,7 @@ def test_unsplicing_gives_back_the_network() -> None:
     expected, found = (Tflm(content).run(x) for content in (plain, unsplice(made)))
     for name, scores in expected.items():
         np.testing.assert_array_equal(found[name], scores)
-    stages = [cut(schema.read(content), order) for content in (unsplice(made), multi)]
+    stages = [cut(flatbuffer.read(content), order) for content in (unsplice(made), multi)]
     assert stages[0].leave_macs == stages[1].leave_macs
 
 

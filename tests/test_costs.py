@@ -78,9 +78,9 @@ def test_keras_and_tflite_count_the_same(family: str, shape: tuple[int, int, int
     from eexit_tf.exits import attach_exits
     from eexit_tf.heads import HEADS
     from eexit_tf.network_costs import exit_costs
-    from eexit_tf.tflite import schema
+    from eexit_tf.tflite import flatbuffer
     from eexit_tf.tflite.quantization import quantize
-    from eexit_tf.tflite.stages import cut
+    from eexit_tf.tflite.splicing.stages import cut
 
     stages = (Stage(8, kernel=5, stride=1), Stage(12))
     backbone = build(blueprint(family, shape, Stem(8), stages))
@@ -90,7 +90,7 @@ def test_keras_and_tflite_count_the_same(family: str, shape: tuple[int, int, int
     x = np.random.default_rng(0).random((8, *shape), np.float32)
     multi = quantize(net, Samples(x, np.zeros(8, np.int64)), method="ptq")
     costs = exit_costs(net)
-    model = schema.read(multi.content)
+    model = flatbuffer.read(multi.content)
     for chosen in ([0], [1, 4], [0, 2, 5, 8], list(range(len(costs)))):
         stages = cut(model, [costs.exits[i].name for i in chosen])
         assert stages.leave_macs == costs.leave_macs(chosen)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from exports import STAND_IN, real
 
-from eexit_tf.tflite import cpp
-from eexit_tf.tflite.operator_checks import RULES
+from eexit_tf.tflite.checks.operators import RULES
+from eexit_tf.tflite.exporting import cpp
 
 
 def test_tflm_adds_every_operator_that_a_file_may_have() -> None:

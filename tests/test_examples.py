@@ -11,8 +11,8 @@ import pytest
 from networks import multi_exit, order_of
 from space_networks import RESNET8, data_path
 
-from eexit_tf.tflite import splice
 from eexit_tf.tflite.interpreter import EarlyExitInterpreter
+from eexit_tf.tflite.splicing import splice
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

@@ -10,10 +10,11 @@ from ai_edge_litert import schema_py_generated as fb
 from exports import everything, network_folder
 
 from eexit_tf.cli.export import FORMATS as OFFERED
-from eexit_tf.tflite import cpp, export, schema, scratch
+from eexit_tf.tflite import export, flatbuffer
+from eexit_tf.tflite.checks.operators import RULES
+from eexit_tf.tflite.exporting import cpp, scratch
+from eexit_tf.tflite.exporting.projects import FORMATS
 from eexit_tf.tflite.model import CompiledModel
-from eexit_tf.tflite.operator_checks import RULES
-from eexit_tf.tflite.projects import FORMATS
 
 
 def test_formats_are_those_that_the_command_offers() -> None:
@@ -38,7 +39,7 @@ def test_the_array_is_the_file(projects: dict[str, Path], early_file: Path, kind
 def test_the_resolver_has_exactly_the_operators_of_the_file(
     projects: dict[str, Path], early_file: Path
 ) -> None:
-    model = schema.read(early_file.read_bytes())
+    model = flatbuffer.read(early_file.read_bytes())
     names = {fb.BuiltinOperator.__dict__[name]: name for name in RULES}
     needed = {names[max(c.builtinCode, c.deprecatedBuiltinCode)] for c in model.operatorCodes}
     assert {"IF", "REDUCE_MAX", "GREATER_EQUAL"} <= needed
@@ -68,7 +69,7 @@ def test_nothing_is_left_to_fill_in(projects: dict[str, Path]) -> None:
 def test_the_arena_has_room_for_what_was_measured_and_for_scratch(
     projects: dict[str, Path], early_model: CompiledModel
 ) -> None:
-    model = schema.read(early_model.content)
+    model = flatbuffer.read(early_model.content)
     needs = {"cc": scratch.cmsis_nn_bytes(model), "esp-idf": scratch.esp_nn_bytes(model)}
     assert all(needs.values())
     for kind, margin in needs.items():

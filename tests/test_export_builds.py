@@ -12,10 +12,11 @@ import pytest
 from ai_edge_litert import schema_py_generated as fb
 from exports import DIVISOR, LABELS, STAND_IN, network_folder, real
 
-from eexit_tf.tflite import export, schema, splice
+from eexit_tf.tflite import export, flatbuffer, schema
+from eexit_tf.tflite.exporting.projects import FORMATS
 from eexit_tf.tflite.inputs import quantise
 from eexit_tf.tflite.model import CompiledModel
-from eexit_tf.tflite.projects import FORMATS
+from eexit_tf.tflite.splicing import spliced
 
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Werror")
 STRICT = (*WARNINGS, "-fno-exceptions", "-fno-rtti")
@@ -123,16 +124,16 @@ def test_cpp_hands_back_what_the_network_says(
     while raw[-1] < 600:
         raw.append(raw[-1] + np.float32(0.37))
     x = np.array(raw[:-1], np.float32) / np.float32(DIVISOR)
-    quantised = quantise(schema.read(content), x)
+    quantised = quantise(flatbuffer.read(content), x)
     assert lines[6].split()[1:] == [*map(str, quantised), "-128"]
     assert lines[7] == f"data {len(content)} 0"
 
 
 def with_thresholds_as_input(content: bytes) -> bytes:
     """A network that has an input for thresholds (and does not use it)."""
-    model = schema.read(content)
+    model = flatbuffer.read(content)
     main = model.subgraphs[0]
-    exits = len(splice.exits(content))
+    exits = len(spliced.exits(content))
     main.tensors.append(
         fb.TensorT(
             shape=np.array([exits - 1], np.int32),
@@ -146,7 +147,7 @@ def with_thresholds_as_input(content: bytes) -> bytes:
     main.inputs = np.array([*main.inputs, len(main.tensors) - 1], np.int32)
     model.signatureDefs[0].inputs.append(fb.TensorMapT("thresholds", len(main.tensors) - 1))
     model.metadata = [e for e in model.metadata if schema.text(e.name) != "OfflineMemoryAllocation"]
-    return schema.write(model)
+    return flatbuffer.write(model)
 
 
 @host

@@ -11,9 +11,10 @@ from networks import multi_exit, order_of
 
 from eexit_tf.cli import cli
 from eexit_tf.errors import UserError
-from eexit_tf.tflite import export, splice
-from eexit_tf.tflite.exporter import MARKER
+from eexit_tf.tflite import export
+from eexit_tf.tflite.exporting.exporter import MARKER
 from eexit_tf.tflite.model import CompiledModel
+from eexit_tf.tflite.splicing import splice
 
 
 def test_an_export_replaces_an_earlier_one(early_model: CompiledModel, tmp_path: Path) -> None:
@@ -60,7 +61,7 @@ def test_nothing_is_left_of_an_export_that_fails(
     def full(path: Path, content: bytes) -> Path:
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr("eexit_tf.tflite.exporter.write_bytes", full)
+    monkeypatch.setattr("eexit_tf.tflite.exporting.exporter.write_bytes", full)
     with pytest.raises(OSError, match="No space"):
         export(early_model, tmp_path / "project", format="cc")
     assert not list(tmp_path.iterdir())

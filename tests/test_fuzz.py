@@ -63,7 +63,7 @@ def _write_files(folder: Path) -> None:
     """Sound files: a static one with two exits, and the same made self-exiting."""
     from networks import multi_exit, order_of
 
-    from eexit_tf.tflite import splice
+    from eexit_tf.tflite.splicing import splice
 
     multi = multi_exit(12, 2, True)
     (folder / "multi.tflite").write_bytes(multi)
@@ -114,19 +114,19 @@ def _try(damaged: bytes, room: Path, act: Callable[[Path, Path], None]) -> None:
 
 
 def _compile(source: Path, target: Path) -> None:
-    from eexit_tf.tflite import schema
+    from eexit_tf.tflite import flatbuffer
     from eexit_tf.tflite.compiler import compile_file
 
     compile_file(source, [0.6]).save(target / "m.tflite")
-    schema.read((target / "m.tflite").read_bytes())
+    flatbuffer.read((target / "m.tflite").read_bytes())
     json.loads((target / "m.json").read_text())
 
 
 def _retune(source: Path, target: Path) -> None:
-    from eexit_tf.tflite import splice
+    from eexit_tf.tflite.splicing import spliced
 
-    content = splice.retune(source.read_bytes(), [77, 0])
-    assert splice.thresholds(content) == [77, -128]
+    content = spliced.retune(source.read_bytes(), [77, 0])
+    assert spliced.thresholds(content) == [77, -128]
 
 
 def _evaluate(runtime: str) -> Callable[[Path, Path], None]:
@@ -142,7 +142,7 @@ def _evaluate(runtime: str) -> Callable[[Path, Path], None]:
 
 
 def _export(source: Path, target: Path) -> None:
-    from eexit_tf.tflite.exporter import export
+    from eexit_tf.tflite.exporting.exporter import export
 
     files = export(source, target, format="cc")
     assert {path for path in target.rglob("*") if path.is_file()} == set(files)

@@ -13,10 +13,11 @@ from flatbuffers import number_types as kinds
 from networks import int8_inputs, multi_exit
 
 from eexit_tf.cli import cli
-from eexit_tf.tflite import metadata, schema, splice
+from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.compiler import compile_file
 from eexit_tf.tflite.interpreter import EarlyExitInterpreter
 from eexit_tf.tflite.retuning import retune
+from eexit_tf.tflite.splicing import metadata, splice
 
 NAMES = ["tench", "great white\tshark", "sixty, 60", "", "Käfer"]
 LINES = ["tench", "great white shark", "sixty, 60", "", "Käfer"]
@@ -57,7 +58,7 @@ class Table:
 
 
 def described(content: bytes) -> bytes:
-    found = schema.metadata(schema.read(content), metadata.ENTRY)
+    found = schema.metadata(flatbuffer.read(content), metadata.ENTRY)
     assert found is not None
     return found
 
@@ -71,7 +72,7 @@ def labels_of(content: bytes) -> list[str]:
 
 def spliced(**options: Any) -> bytes:
     multi = multi_exit(1, 3)
-    names = list(schema.outputs_by_name(schema.read(multi)))
+    names = list(schema.outputs_by_name(flatbuffer.read(multi)))
     return splice.splice(multi, sorted(names), [0, 10, -128], **options)
 
 
@@ -86,7 +87,7 @@ def test_readers_find_what_the_schema_says(runtime_thresholds: bool) -> None:
     (graph,) = root.all(3)
 
     inputs, outputs = graph.all(2), graph.all(3)
-    model = schema.read(content)
+    model = flatbuffer.read(content)
     tensors = model.subgraphs[0]
     names = {i: name for name, i in schema.inputs_by_name(model).items()}
     assert [given.text(0) for given in inputs] == [names[int(i)] for i in tensors.inputs]

@@ -16,11 +16,12 @@ from eexit_tf.cli import cli
 from eexit_tf.data import load
 from eexit_tf.errors import UserError
 from eexit_tf.outputs import ExitOutputs
-from eexit_tf.tflite import costs, schema, spliced
+from eexit_tf.tflite import costs, flatbuffer
 from eexit_tf.tflite.compiler import compile_file
 from eexit_tf.tflite.evaluation import evaluate
 from eexit_tf.tflite.inputs import quantise
 from eexit_tf.tflite.runtimes import Tflm
+from eexit_tf.tflite.splicing import spliced
 from eexit_tf.thresholds import best_thresholds, score_thresholds
 
 
@@ -82,7 +83,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(5)
     x = rng.normal(size=(300, 8, 8, 2)) * rng.uniform(0.2, 3, (300, 1, 1, 1))
     x = np.clip(x, -3.9, 3.9).astype(np.float32)
-    model = schema.read(multi)
+    model = flatbuffer.read(multi)
     said = Tflm(multi).run(quantise(model, x / 4))
     answers = np.stack([said[name].argmax(axis=1) for name in costs.order_by_cost(model)])
     y = answers[rng.choice(3, 300, p=[0.2, 0.2, 0.6]), np.arange(300)]

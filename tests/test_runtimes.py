@@ -12,9 +12,10 @@ import tf_keras
 from networks import convert, int8_inputs, multi_exit, order_of
 
 from eexit_tf.errors import UserError
-from eexit_tf.tflite import arena, schema, splice
+from eexit_tf.tflite import arena, flatbuffer, schema
 from eexit_tf.tflite.interpreter import EarlyExitInterpreter, int8_threshold
 from eexit_tf.tflite.runtimes import LiteRT, Runtime, Tflm
+from eexit_tf.tflite.splicing import splice
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def content() -> bytes:
 
 @pytest.fixture(scope="module")
 def shape(content: bytes) -> tuple[int, ...]:
-    main = schema.read(content).subgraphs[0]
+    main = flatbuffer.read(content).subgraphs[0]
     return schema.shape(main.tensors[main.inputs[0]])[1:]
 
 
@@ -96,7 +97,7 @@ def test_optimised_kernels_differ_by_one_step_at_most(
 def test_the_arena_is_the_smallest_that_will_do(content: bytes) -> None:
     from tflite_micro import runtime
 
-    found = arena.measure(schema.read(content))
+    found = arena.measure(flatbuffer.read(content))
     assert 0 < found.tensor_bytes < found.used_bytes <= found.needed_bytes + 16
     assert Tflm(content).arena_bytes == found.needed_bytes
     runtime.Interpreter.from_bytes(content, arena_size=found.needed_bytes).invoke()
@@ -108,7 +109,7 @@ def test_no_arena_is_tried_in_which_kernels_could_crash(monkeypatch: pytest.Monk
     image = layers.Input((2, 2, 1), batch_size=1)
     hidden = layers.Flatten()(layers.Conv2D(4, 2)(image))
     scores = layers.Dense(2, activation="softmax")(hidden)
-    model = schema.read(convert(tf_keras.Model(image, scores)))
+    model = flatbuffer.read(convert(tf_keras.Model(image, scores)))
     tried, fits = [], arena._fits
 
     def recording(content: bytes, size: int) -> bool:

@@ -8,11 +8,12 @@ from ai_edge_litert import schema_py_generated as fb
 from networks import int8_inputs, multi_exit, order_of
 
 from eexit_tf.errors import UserError
-from eexit_tf.tflite import costs, plan, schema, splice
+from eexit_tf.tflite import costs, flatbuffer, schema
 from eexit_tf.tflite.lineage import resolve
-from eexit_tf.tflite.normalize import normalize
 from eexit_tf.tflite.runtimes import LiteRT, Tflm
-from eexit_tf.tflite.stages import cut
+from eexit_tf.tflite.splicing import memory_plan, splice
+from eexit_tf.tflite.splicing.normalize import normalize
+from eexit_tf.tflite.splicing.stages import cut
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +27,9 @@ def spliced(multi: bytes) -> bytes:
 
 
 def test_writing_is_deterministic_and_stable(multi: bytes) -> None:
-    written = schema.write(schema.read(multi))
-    assert schema.write(schema.read(multi)) == written
-    assert schema.write(schema.read(written)) == written
+    written = flatbuffer.write(flatbuffer.read(multi))
+    assert flatbuffer.write(flatbuffer.read(multi)) == written
+    assert flatbuffer.write(flatbuffer.read(written)) == written
 
 
 def test_written_buffers_are_aligned_to_sixteen_bytes(spliced: bytes) -> None:
@@ -40,7 +41,7 @@ def test_written_buffers_are_aligned_to_sixteen_bytes(spliced: bytes) -> None:
 
 
 def test_outputs_are_found_by_name(multi: bytes) -> None:
-    model = schema.read(multi)
+    model = flatbuffer.read(multi)
     names = schema.outputs_by_name(model)
     assert sorted(names) == sorted(costs.order_by_cost(model))
     assert all(name.startswith("block") and "__" in name for name in names)
@@ -50,9 +51,9 @@ def test_outputs_are_found_by_name(multi: bytes) -> None:
 
 
 def test_a_file_without_signature_gives_tensor_names(multi: bytes) -> None:
-    model = schema.read(multi)
+    model = flatbuffer.read(multi)
     model.signatureDefs = []
-    again = schema.read(schema.write(model))
+    again = flatbuffer.read(flatbuffer.write(model))
     assert len(schema.outputs_by_name(again)) == 5
 
 
@@ -63,7 +64,7 @@ def test_macs_of_mlperf_tiny_resnet8_by_hand() -> None:
     second = 16 * 16 * 32 * 9 * (16 + 32) + 16 * 16 * 32 * 16 + 16 * 16 * 32
     third = 8 * 8 * 64 * 9 * (32 + 64) + 8 * 8 * 64 * 32 + 8 * 8 * 64
     head = 8 * 8 * 64 + 64 * 10 + 10
-    model = schema.read(_resnet8())
+    model = flatbuffer.read(_resnet8())
     stages = cut(model, list(schema.outputs_by_name(model)))
     assert stages.leave_macs == (stem + first + second + third + head,)
     assert stages.params == 77_706
@@ -89,7 +90,7 @@ def _resnet8() -> bytes:
 
 
 def test_exit_costs_agree_with_exact_stages(multi: bytes) -> None:
-    model = schema.read(multi)
+    model = flatbuffer.read(multi)
     order = costs.order_by_cost(model)
     exits = costs.exit_costs(model, order)
     for chosen in ([0, 1, 2, 3, 4], [0, 2], [1, 3], [3], [0, 4], [1], [0, 1]):
@@ -99,7 +100,7 @@ def test_exit_costs_agree_with_exact_stages(multi: bytes) -> None:
 
 def test_a_normalized_file_is_what_tflm_computes(multi: bytes) -> None:
     x = int8_inputs((8, 8, 3), 200)
-    x = x[..., : schema.shape(schema.read(multi).subgraphs[0].tensors[0])[-1]]
+    x = x[..., : schema.shape(flatbuffer.read(multi).subgraphs[0].tensors[0])[-1]]
     rewritten = normalize(multi)
     expected = Tflm(multi).run(x)
     for found in (Tflm(rewritten).run(x), LiteRT(rewritten).run(x)):
@@ -119,7 +120,7 @@ def test_a_normalized_file_is_what_tflm_computes(multi: bytes) -> None:
 )
 def test_what_is_no_tflite_file_is_refused(content: bytes, said: str) -> None:
     with pytest.raises(UserError, match=said):
-        schema.read(content)
+        flatbuffer.read(content)
 
 
 def _enlarge(tensor: fb.TensorT) -> None:
@@ -128,7 +129,7 @@ def _enlarge(tensor: fb.TensorT) -> None:
 
 
 def _break(change: str) -> bytes:
-    model = schema.read(multi_exit(10, 5, False))
+    model = flatbuffer.read(multi_exit(10, 5, False))
     main = model.subgraphs[0]
     convolution = next(op for op in main.operators if schema.op_name(model, op) == "CONV_2D")
     if change == "operator order":
@@ -153,7 +154,7 @@ def _break(change: str) -> bytes:
     elif change == "no outputs":
         main.outputs = np.zeros(0, np.int32)
         model.signatureDefs = []
-    return schema.write(model)
+    return flatbuffer.write(model)
 
 
 @pytest.mark.parametrize(
@@ -173,21 +174,21 @@ def _break(change: str) -> bytes:
 )
 def test_what_native_code_would_take_on_trust_is_refused(change: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
-        schema.read(_break(change))
+        flatbuffer.read(_break(change))
 
 
 @pytest.mark.parametrize("offset", [-16, 8, 2**31 - 8])
 def test_memory_plans_are_checked(spliced: bytes, offset: int) -> None:
-    model = schema.read(spliced)
-    entry = next(e for e in model.metadata if schema.text(e.name) == plan.METADATA)
+    model = flatbuffer.read(spliced)
+    entry = next(e for e in model.metadata if schema.text(e.name) == memory_plan.METADATA)
     numbers = np.array(model.buffers[entry.buffer].data).view("<i4")
     numbers[5] = offset
     model.buffers[entry.buffer].data = numbers.view(np.uint8)
     with pytest.raises(UserError, match="memory plan"):
-        schema.read(schema.write(model))
+        flatbuffer.read(flatbuffer.write(model))
     model.buffers[entry.buffer].data = numbers[:-1].view(np.uint8)
     with pytest.raises(UserError, match="memory plan"):
-        schema.read(schema.write(model))
+        flatbuffer.read(flatbuffer.write(model))
 
 
 def _mutations(content: bytes, count: int) -> list[bytes]:
@@ -219,7 +220,7 @@ def test_damaged_files_work_or_are_refused(which: str, request: pytest.FixtureRe
     refused = 0
     for damaged in _mutations(content, 200):
         try:
-            model = schema.read(damaged)
+            model = flatbuffer.read(damaged)
             shape = schema.shape(model.subgraphs[0].tensors[model.subgraphs[0].inputs[0]])
             x = int8_inputs(shape[1:], 1)
             LiteRT(damaged).run(x)

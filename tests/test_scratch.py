@@ -3,7 +3,7 @@
 import numpy as np
 from ai_edge_litert import schema_py_generated as fb
 
-from eexit_tf.tflite import scratch
+from eexit_tf.tflite.exporting import scratch
 
 
 def test_scratch_of_known_layers() -> None:

@@ -13,7 +13,7 @@ from networks import int8_inputs, multi_exit, order_of
 from eexit_tf.cli import cli
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
-from eexit_tf.tflite import schema, splice
+from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.describe import describe
 from eexit_tf.tflite.evaluation import evaluate
 from eexit_tf.tflite.interpreter import EarlyExitInterpreter
@@ -21,6 +21,7 @@ from eexit_tf.tflite.model import CompiledModel
 from eexit_tf.tflite.runtimes import LiteRT, Tflm
 from eexit_tf.tflite.segmented import SegmentedNetwork
 from eexit_tf.tflite.segments import MANIFEST, Segments, split
+from eexit_tf.tflite.splicing import splice, spliced
 
 LEVELS = [20, 40, 90, 0]
 
@@ -115,9 +116,9 @@ def test_no_samples_and_one_exit() -> None:
 
 def test_every_weight_is_in_one_stage(model: CompiledModel) -> None:
     segments = split(model)
-    operators = sum(len(schema.read(s.content).subgraphs[0].operators) for s in segments.stages)
+    operators = sum(len(flatbuffer.read(s.content).subgraphs[0].operators) for s in segments.stages)
     for stage in segments.stages:
-        graphs = schema.read(stage.content).subgraphs
+        graphs = flatbuffer.read(stage.content).subgraphs
         assert len(graphs) == 1
     assert sum(len(s.content) for s in segments.stages) < 2 * len(model.content)
     assert operators > 4
@@ -170,7 +171,7 @@ def test_thresholds_can_be_given(model: CompiledModel) -> None:
     network = SegmentedNetwork(split(model), thresholds=[127, -20, 90, 0])
     assert network.thresholds == (127, -20, 90, -128)
     found = network.run(x)
-    expected = LiteRT(splice.retune(model.content, [127, -20, 90, 0])).run(x)
+    expected = LiteRT(spliced.retune(model.content, [127, -20, 90, 0])).run(x)
     np.testing.assert_array_equal(found["exit"], expected["exit"])
     with pytest.raises(UserError, match="expected 4 thresholds"):
         SegmentedNetwork(split(model), thresholds=[1, 2])

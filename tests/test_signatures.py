@@ -10,17 +10,18 @@ from ai_edge_litert import schema_py_generated as fb
 from networks import int8_inputs, multi_exit, order_of
 
 from eexit_tf.errors import UserError
-from eexit_tf.tflite import schema, splice
+from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.compiler import compile_file
-from eexit_tf.tflite.metadata import add_metadata
 from eexit_tf.tflite.runtimes import LiteRT
-from eexit_tf.tflite.signatures import select
+from eexit_tf.tflite.splicing import splice, spliced
+from eexit_tf.tflite.splicing.metadata import add_metadata
+from eexit_tf.tflite.splicing.signatures import select
 
 
 def several(graph_each: bool) -> bytes:
     """`all` has every exit, `first_two` the first two and, on a graph of its own, other names."""
     multi = multi_exit(10, 3)
-    model, order = schema.read(multi), order_of(multi)
+    model, order = flatbuffer.read(multi), order_of(multi)
     whole = model.signatureDefs[0]
     whole.signatureKey = "all"
     outputs = [copy.copy(e) for e in whole.outputs if schema.text(e.name) in order[:2]]
@@ -32,7 +33,7 @@ def several(graph_each: bool) -> bytes:
         graph = copy.copy(model.subgraphs[0])
         graph.outputs = np.array([e.tensorIndex for e in outputs], np.int32)
         model.subgraphs.append(graph)
-    return schema.write(model)
+    return flatbuffer.write(model)
 
 
 @pytest.mark.parametrize("graph_each", [False, True])
@@ -45,8 +46,8 @@ def test_one_of_several_signatures_is_taken(graph_each: bool, tmp_path: Path) ->
     assert compile_file(path, thresholds, signature="all").content == expected
     taken = compile_file(path, thresholds[:1], signature="first_two").content
     prefix = "my_" if graph_each else ""
-    assert splice.exits(taken) == [prefix + name for name in order[:2]]
-    main = schema.read(multi).subgraphs[0]
+    assert spliced.exits(taken) == [prefix + name for name in order[:2]]
+    main = flatbuffer.read(multi).subgraphs[0]
     x = int8_inputs(schema.shape(main.tensors[main.inputs[0]])[1:], 60)
     fewer = LiteRT(splice.splice(multi, order[:2], [20, 0]))
     for name, values in LiteRT(taken).run(x).items():
@@ -68,10 +69,10 @@ def test_which_one_must_be_said(graph_each: bool, tmp_path: Path) -> None:
 
 def test_no_or_one_signature_needs_no_name() -> None:
     multi = multi_exit(10, 3)
-    model = schema.read(multi)
-    assert schema.write(select(model)) == schema.write(select(model, "serving_default"))
+    model = flatbuffer.read(multi)
+    assert flatbuffer.write(select(model)) == flatbuffer.write(select(model, "serving_default"))
     order = order_of(multi)
-    assert splice.splice(schema.write(select(model)), order, [1, 2, 3]) == splice.splice(
+    assert splice.splice(flatbuffer.write(select(model)), order, [1, 2, 3]) == splice.splice(
         multi, order, [1, 2, 3]
     )
     model.signatureDefs = []
@@ -81,19 +82,19 @@ def test_no_or_one_signature_needs_no_name() -> None:
 
 
 def test_a_signature_without_a_needed_input_is_refused() -> None:
-    model = schema.read(multi_exit(10, 3))
+    model = flatbuffer.read(multi_exit(10, 3))
     model.subgraphs[0].tensors.append(copy.copy(model.subgraphs[0].tensors[0]))
     other = len(model.subgraphs[0].tensors) - 1
     model.subgraphs[0].inputs = np.array([*model.subgraphs[0].inputs, other], np.int32)
     model.signatureDefs[0].inputs = [fb.TensorMapT("image", other)]
     with pytest.raises(UserError, match=r"leaves out the input .*, which its outputs need"):
-        select(schema.read(schema.write(model)))
+        select(flatbuffer.read(flatbuffer.write(model)))
 
 
 def test_a_graph_that_leaves_early_is_refused() -> None:
     multi = multi_exit(10, 3)
     with pytest.raises(UserError, match="expected a network without IF"):
-        select(schema.read(splice.splice(multi, order_of(multi), [1, 2, 3])))
+        select(flatbuffer.read(splice.splice(multi, order_of(multi), [1, 2, 3])))
 
 
 class _Two(tf.Module):

@@ -12,12 +12,13 @@ from networks import inputs_for, multi_exit, order_of
 from numpy.typing import NDArray
 
 from eexit_tf.errors import UserError
-from eexit_tf.tflite import costs, schema, splice
+from eexit_tf.tflite import costs, flatbuffer, schema
 from eexit_tf.tflite.arena import measure
-from eexit_tf.tflite.normalize import normalize, producer
-from eexit_tf.tflite.plan import ALIGNMENT, METADATA, plan
 from eexit_tf.tflite.runtimes import LiteRT, Tflm
-from eexit_tf.tflite.stages import cut
+from eexit_tf.tflite.splicing import splice, spliced
+from eexit_tf.tflite.splicing.memory_plan import ALIGNMENT, METADATA, plan
+from eexit_tf.tflite.splicing.normalize import normalize, producer
+from eexit_tf.tflite.splicing.stages import cut
 
 SAMPLES = 300
 
@@ -25,12 +26,12 @@ SAMPLES = 300
 def three_exits() -> bytes:
     """A network whose five exits are cut down to three."""
     multi = multi_exit(10, 5, False)
-    model = schema.read(multi)
+    model = flatbuffer.read(multi)
     chosen = costs.order_by_cost(model)[1:4]
     signature = model.signatureDefs[0]
     signature.outputs = [entry for entry in signature.outputs if schema.text(entry.name) in chosen]
     model.subgraphs[0].outputs = np.array([e.tensorIndex for e in signature.outputs], np.int32)
-    return schema.write(model)
+    return flatbuffer.write(model)
 
 
 def leave(
@@ -62,8 +63,8 @@ def check_equal(content: bytes, static: bytes, exits: Sequence[str], levels: Seq
     for runtime in (LiteRT, Tflm):
         scores, index = leave(static_outputs(runtime, static), exits, levels)
         found = runtime(content).run(x)
-        np.testing.assert_array_equal(found[splice.EXIT], index)
-        np.testing.assert_array_equal(found[splice.SCORES], scores)
+        np.testing.assert_array_equal(found[spliced.EXIT], index)
+        np.testing.assert_array_equal(found[spliced.SCORES], scores)
     return set(index.tolist())
 
 
@@ -84,13 +85,13 @@ def test_every_subset_of_exits_equals_the_static_network(seed: int, share_head: 
         for exits in list(combinations(order, count))[::4]:
             levels = thresholds_that_share(outputs, exits)
             content = splice.splice(multi, exits, levels)
-            assert splice.thresholds(content) == levels
-            assert splice.exits(content) == list(exits)
+            assert spliced.thresholds(content) == levels
+            assert spliced.exits(content) == list(exits)
             reached = max(reached, len(check_equal(content, static, exits, levels)))
-            model = schema.read(content)
+            model = flatbuffer.read(content)
             check_plan(model)
             assert sorted(schema.outputs_by_name(model)) == ["exit", "scores"]
-            stages = cut(schema.read(multi), exits)
+            stages = cut(flatbuffer.read(multi), exits)
             crossing = max(crossing, *(len(stage.receives) for stage in stages.stages))
     assert reached >= 4
     assert crossing >= 2
@@ -111,11 +112,11 @@ def test_the_plan_changes_nothing_but_memory() -> None:
     order = order_of(multi)
     x = inputs_for(multi, SAMPLES)
     planned, plain = (splice.splice(multi, order, [40] * 5, memory_plan=on) for on in (True, False))
-    assert schema.metadata(schema.read(plain), METADATA) is None
+    assert schema.metadata(flatbuffer.read(plain), METADATA) is None
     runs = [Tflm(content) for content in (planned, plain)]
     for name, expected in runs[1].run(x).items():
         np.testing.assert_array_equal(runs[0].run(x)[name], expected)
-    arenas = [measure(schema.read(content)) for content in (planned, plain)]
+    arenas = [measure(flatbuffer.read(content)) for content in (planned, plain)]
     assert arenas[0].tensor_bytes < arenas[1].tensor_bytes
     assert arenas[0].needed_bytes <= arenas[1].needed_bytes
 
@@ -127,7 +128,7 @@ def test_plans_of_many_cuts_are_sound_and_near_the_lower_bound() -> None:
         for count in (1, 2, 3, 4, 5):
             for exits in combinations(order, count):
                 content = splice.splice(multi, exits, [0] * count, memory_plan=False)
-                model = schema.read(content)
+                model = flatbuffer.read(content)
                 made = plan(model)
                 check_plan(model, made.offsets)
                 assert made.arena_bytes % ALIGNMENT == 0
@@ -151,7 +152,7 @@ def test_extreme_thresholds() -> None:
     order = order_of(multi)
     x = inputs_for(multi, 20)
     always = splice.splice(multi, order, [-128, -128, -128])
-    assert set(Tflm(always).run(x)[splice.EXIT]) == {0}
+    assert set(Tflm(always).run(x)[spliced.EXIT]) == {0}
     static = normalize(multi)
     check_equal(splice.splice(multi, order, [127, 127, 0]), static, order, [127, 127, 0])
 
@@ -160,20 +161,20 @@ def test_one_exit_has_no_branch() -> None:
     multi = three_exits()
     for name in order_of(multi):
         content = splice.splice(multi, [name], [55])
-        model = schema.read(content)
+        model = flatbuffer.read(content)
         names = {schema.op_name(model, op) for op in model.subgraphs[0].operators}
         assert len(model.subgraphs) == 1
         assert not names & {"IF", "GREATER_EQUAL"}
-        assert splice.thresholds(content) == [-128]
+        assert spliced.thresholds(content) == [-128]
         check_equal(content, normalize(multi), [name], [-128])
 
 
 def test_left_out_exits_cost_nothing() -> None:
     multi = multi_exit(10, 5, False)
     order = order_of(multi)
-    model = schema.read(splice.splice(multi, order[:2], [0, 0]))
+    model = flatbuffer.read(splice.splice(multi, order[:2], [0, 0]))
     operators = sum(len(graph.operators) for graph in model.subgraphs)
-    stages = cut(schema.read(normalize(multi)), order[:2])
+    stages = cut(flatbuffer.read(normalize(multi)), order[:2])
     # Each head's reshape gives way to one at the end; the decision is three operators.
     assert operators == sum(len(stage.operators) for stage in stages.stages) - 2 + 1 + 3
 
@@ -184,7 +185,7 @@ def test_no_tensor_and_no_constant_is_needless(confidence: str, runtime_threshol
     """TFLM keeps a description of every tensor of every graph, used or not."""
     multi = three_exits()
     order = order_of(multi)
-    model = schema.read(
+    model = flatbuffer.read(
         splice.splice(
             multi, order, [7, 7, 0], confidence=confidence, runtime_thresholds=runtime_thresholds
         )
@@ -217,12 +218,12 @@ def test_float_networks() -> None:
     levels = [int(np.median(level)) - 128 for level in 256 * scores.max(axis=2)]
     levels[-1] = -128
     content = splice.splice(multi, order, levels)
-    assert splice.thresholds(content) == levels
+    assert spliced.thresholds(content) == levels
     limits = (np.array(levels) + 128)[:, None] / 256
     index = (scores.max(axis=2) >= limits).argmax(axis=0)
     found = LiteRT(content).run(x)
-    np.testing.assert_array_equal(found[splice.EXIT], index)
-    np.testing.assert_array_equal(found[splice.SCORES], scores[index, np.arange(len(x))])
+    np.testing.assert_array_equal(found[spliced.EXIT], index)
+    np.testing.assert_array_equal(found[spliced.SCORES], scores[index, np.arange(len(x))])
     assert len(set(index)) > 1
 
 
@@ -230,8 +231,8 @@ def test_labels_are_kept() -> None:
     multi = three_exits()
     order = order_of(multi)
     names = ["cat", "dog", "ørn", "4", "5"]
-    assert splice.labels(splice.splice(multi, order, [1, 2, 3], labels=names)) == names
-    assert splice.labels(splice.splice(multi, order, [1, 2, 3])) is None
+    assert spliced.labels(splice.splice(multi, order, [1, 2, 3], labels=names)) == names
+    assert spliced.labels(splice.splice(multi, order, [1, 2, 3])) is None
     with pytest.raises(UserError, match="2 labels for a network with 5 classes"):
         splice.splice(multi, order, [1, 2, 3], labels=names[:2])
 
@@ -240,9 +241,9 @@ def test_retuning_patches_the_thresholds_and_nothing_else() -> None:
     multi = three_exits()
     order = order_of(multi)
     content = splice.splice(multi, order, [10, 20, 0])
-    retuned = splice.retune(content, [-5, 77, 0])
+    retuned = spliced.retune(content, [-5, 77, 0])
     assert retuned == splice.splice(multi, order, [-5, 77, 0])
-    assert splice.thresholds(content) == [10, 20, -128]
+    assert spliced.thresholds(content) == [10, 20, -128]
     changed = [i for i, (a, b) in enumerate(zip(content, retuned, strict=True)) if a != b]
     assert len(changed) == 2 + len(b"10") + len(b"20")  # two constants and what metadata says
 
@@ -272,19 +273,19 @@ def test_what_cannot_be_spliced_is_said() -> None:
     content = splice.splice(multi, order, [1, 2, 3])
     with pytest.raises(UserError, match="leaves early by itself"):
         splice.splice(content, ["scores"], [0])
-    for ask in (splice.thresholds, splice.exits, lambda c: splice.retune(c, [1])):
+    for ask in (spliced.thresholds, spliced.exits, lambda c: spliced.retune(c, [1])):
         with pytest.raises(UserError, match=r"self-exiting \.tflite file that eexit-tf made"):
             ask(multi)
 
 
 def _with_outputs(content: bytes, change: Callable[[fb.ModelT, int], int]) -> bytes:
     """The file with each output replaced by what `change` makes of it."""
-    model = schema.read(content)
+    model = flatbuffer.read(content)
     main = model.subgraphs[0]
     for entry in model.signatureDefs[0].outputs:
         entry.tensorIndex = change(model, entry.tensorIndex)
     main.outputs = np.array([e.tensorIndex for e in model.signatureDefs[0].outputs], np.int32)
-    return schema.write(model)
+    return flatbuffer.write(model)
 
 
 def _before(model: fb.ModelT, index: int) -> int:
@@ -295,7 +296,7 @@ def test_logits_get_a_softmax() -> None:
     multi = three_exits()
     logits = _with_outputs(multi, _before)
     order = order_of(multi)
-    assert splice.exits(splice.splice(logits, order, [5, 5, 0])) == order
+    assert spliced.exits(splice.splice(logits, order, [5, 5, 0])) == order
     check_equal(splice.splice(logits, order, [5, 5, 0]), normalize(multi), order, [5, 5, 0])
     assert normalize(normalize(logits)) == normalize(logits)
 
@@ -308,9 +309,8 @@ def test_float_inputs_and_outputs_of_an_int8_network_are_taken_off() -> None:
     as_float = networks.convert(network, 10, float_io=True)
     order = order_of(as_int8)
     content = splice.splice(as_float, order, [20, 0])
-    assert all(
-        t.type != fb.TensorType.FLOAT32 for g in schema.read(content).subgraphs for t in g.tensors
-    )
+    graphs = flatbuffer.read(content).subgraphs
+    assert all(t.type != fb.TensorType.FLOAT32 for graph in graphs for t in graph.tensors)
     check_equal(content, normalize(as_int8), order, [20, 0])
 
 
@@ -339,9 +339,9 @@ def test_other_outputs_are_refused() -> None:
 
 def one_exit(content: bytes) -> bytes:
     """The file with its cheapest exit alone."""
-    model = schema.read(content)
+    model = flatbuffer.read(content)
     name = costs.order_by_cost(model)[0]
     signature = model.signatureDefs[0]
     signature.outputs = [entry for entry in signature.outputs if schema.text(entry.name) == name]
     model.subgraphs[0].outputs = np.array([signature.outputs[0].tensorIndex], np.int32)
-    return schema.write(model)
+    return flatbuffer.write(model)

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from eexit_tf.tflite.benchmarking import Benchmark, benchmark
     from eexit_tf.tflite.compiler import compile
     from eexit_tf.tflite.evaluation import Evaluation, evaluate
-    from eexit_tf.tflite.exporter import export
+    from eexit_tf.tflite.exporting.exporter import export
     from eexit_tf.tflite.interpreter import EarlyExitInterpreter
     from eexit_tf.tflite.model import CompiledModel, MultiExit
     from eexit_tf.tflite.quantization import quantize
@@ -36,7 +36,7 @@ _HOMES = {
     "benchmark": "benchmarking",
     "compile": "compiler",
     "evaluate": "evaluation",
-    "export": "exporter",
+    "export": "exporting.exporter",
     "quantize": "quantization",
     "retune": "retuning",
 }

@@ -14,7 +14,7 @@ from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.errors import UserError
 from eexit_tf.stderr import captured_stderr
-from eexit_tf.tflite import schema
+from eexit_tf.tflite import flatbuffer, schema
 
 _ALIGNMENT = 16
 _REQUESTS = MappingProxyType({"MEAN": 3, "REDUCE_MAX": 2})
@@ -56,7 +56,7 @@ def measure(model: fb.ModelT) -> Arena:
     """
     from tflite_micro import runtime
 
-    content, refusal = schema.write(model), None
+    content, refusal = flatbuffer.write(model), None
     with captured_stderr() as log:
         try:
             network = runtime.Interpreter.from_bytes(content, arena_size=roomy_bytes(model))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from eexit_tf.errors import UserError
-from eexit_tf.tflite import spliced
+from eexit_tf.tflite.splicing import spliced
 
 
 def card_path(model: Path) -> Path:

@@ -8,16 +8,16 @@ from eexit_tf.confidences import Confidence
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
 from eexit_tf.policies import Policy, PolicyScore, search_policies
-from eexit_tf.tflite import schema
+from eexit_tf.tflite import flatbuffer
 from eexit_tf.tflite.costs import exit_costs, order_by_cost
 from eexit_tf.tflite.describe import describe
 from eexit_tf.tflite.interpreter import int8_threshold, read_file
-from eexit_tf.tflite.judging import exit_outputs
-from eexit_tf.tflite.metadata import add_metadata
 from eexit_tf.tflite.model import CompiledModel, MultiExit
-from eexit_tf.tflite.normalize import normalize
-from eexit_tf.tflite.signatures import select
-from eexit_tf.tflite.splice import splice
+from eexit_tf.tflite.outputs import exit_outputs
+from eexit_tf.tflite.splicing.metadata import add_metadata
+from eexit_tf.tflite.splicing.normalize import normalize
+from eexit_tf.tflite.splicing.signatures import select
+from eexit_tf.tflite.splicing.splice import splice
 from eexit_tf.vocabulary import LEVELS, Bounds, Exit, OperatingPoint
 
 TOLERANCE = 0.001
@@ -98,7 +98,7 @@ def _calibrate(
     content = normalize(multi.content)  # as it will run, to the last bit
     names = [exit_.name for exit_ in exits]
     outputs = exit_outputs(content, names, samples, confidence)
-    costs = exit_costs(schema.read(content), names, confidence)
+    costs = exit_costs(flatbuffer.read(content), names, confidence)
     found = search_policies(outputs, costs, bounds, TOLERANCE).found
     if not found:
         raise UserError(f"no policy on the int8 network keeps {bounds}")
@@ -127,7 +127,7 @@ def compile_file(
     Raises:
         UserError: not such a file, or thresholds that do not fit its exits.
     """
-    model = select(schema.read(read_file(path)), signature)
+    model = select(flatbuffer.read(read_file(path)), signature)
     names = order_by_cost(model)
     if len(names) < 2:
         raise UserError(
@@ -141,7 +141,7 @@ def compile_file(
         )
     levels = [*map(int8_threshold, thresholds), -LEVELS // 2]
     content = splice(
-        schema.write(model),
+        flatbuffer.write(model),
         names,
         levels,
         labels=class_names,

@@ -1,12 +1,12 @@
 """The card of a self-exiting file, read from the file itself."""
 
 from eexit_tf.policies import PolicyScore
-from eexit_tf.tflite import schema
+from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.arena import measure
 from eexit_tf.tflite.model import CompiledExit, CompiledInput, CompiledModel, Method
-from eexit_tf.tflite.spliced import inspect
-from eexit_tf.tflite.stages import cut
-from eexit_tf.tflite.unsplice import unsplice
+from eexit_tf.tflite.splicing.spliced import inspect
+from eexit_tf.tflite.splicing.stages import cut
+from eexit_tf.tflite.splicing.unsplice import unsplice
 from eexit_tf.vocabulary import LEVELS, Exit
 
 
@@ -29,7 +29,7 @@ def describe(
         UserError: not such a file.
     """
     known = inspect(content)
-    static = schema.read(unsplice(content))
+    static = flatbuffer.read(unsplice(content))
     main = static.subgraphs[0]
     classes = schema.shape(main.tensors[main.outputs[0]])[-1]
     taken = main.tensors[main.inputs[0]]
@@ -62,6 +62,6 @@ def describe(
         static_macs=cut(static, known.exits[-1:]).leave_macs[0],
         mean_macs=None if score is None else score.mean_macs,
         val_accuracy=None if score is None else score.accuracy,
-        arena_bytes=measure(schema.read(content)).needed_bytes,
+        arena_bytes=measure(flatbuffer.read(content)).needed_bytes,
         quantization=quantization,
     )

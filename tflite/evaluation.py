@@ -10,16 +10,17 @@ import numpy as np
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
 from eexit_tf.reporter import SILENT, Reporter
-from eexit_tf.tflite import schema, spliced
+from eexit_tf.tflite import flatbuffer
 from eexit_tf.tflite.inputs import quantise
 from eexit_tf.tflite.interpreter import RUNTIMES, EarlyExitInterpreter, is_segments, read_file
 from eexit_tf.tflite.model import CompiledModel
 from eexit_tf.tflite.runtimes import Runtime
 from eexit_tf.tflite.segmented import SegmentedNetwork
 from eexit_tf.tflite.segments import Segments
-from eexit_tf.tflite.splice import splice
-from eexit_tf.tflite.stages import cut
-from eexit_tf.tflite.unsplice import unsplice
+from eexit_tf.tflite.splicing import spliced
+from eexit_tf.tflite.splicing.splice import splice
+from eexit_tf.tflite.splicing.stages import cut
+from eexit_tf.tflite.splicing.unsplice import unsplice
 
 CHUNK = 50
 """Samples between two reports of progress."""
@@ -162,7 +163,7 @@ def _spliced(model: CompiledModel | Path | str, runtime: str) -> _Network:
     content = model.content if isinstance(model, CompiledModel) else read_file(model)
     early = EarlyExitInterpreter(content, runtime)
     static, last = unsplice(content), early.exits[-1:]
-    parsed = schema.read(static)
+    parsed = flatbuffer.read(static)
     return _Network(
         early,
         RUNTIMES[runtime](splice(static, last, [spliced.LOWEST])),

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from eexit_tf.confidences import Confidence, measured
 from eexit_tf.errors import UserError
-from eexit_tf.tflite import spliced
 from eexit_tf.tflite.inputs import quantise
 from eexit_tf.tflite.runtimes import LiteRT, Runtime, Tflm
+from eexit_tf.tflite.splicing import spliced
 from eexit_tf.vocabulary import LEVELS
 
 RUNTIMES: Mapping[str, type[LiteRT] | type[Tflm]] = MappingProxyType(

@@ -10,14 +10,15 @@ from eexit_tf.errors import UserError
 from eexit_tf.files import write_bytes
 from eexit_tf.policies import PolicyScore
 from eexit_tf.reporter import SILENT, Reporter
-from eexit_tf.tflite import schema, spliced
+from eexit_tf.tflite import flatbuffer
 from eexit_tf.tflite.cards import card_of, card_path, read_card
 from eexit_tf.tflite.describe import describe
 from eexit_tf.tflite.interpreter import int8_threshold, read_file
-from eexit_tf.tflite.judging import exit_outputs
 from eexit_tf.tflite.model import CompiledModel, Method
-from eexit_tf.tflite.stages import cut
-from eexit_tf.tflite.unsplice import unsplice
+from eexit_tf.tflite.outputs import exit_outputs
+from eexit_tf.tflite.splicing import spliced
+from eexit_tf.tflite.splicing.stages import cut
+from eexit_tf.tflite.splicing.unsplice import unsplice
 from eexit_tf.thresholds import best_thresholds, score_thresholds
 from eexit_tf.vocabulary import LEVELS, Bounds
 
@@ -94,7 +95,7 @@ def _search(
         raise UserError("a search for thresholds needs a bound on the mean MACs")
     known = spliced.inspect(content)
     static = unsplice(content)
-    stages = cut(schema.read(static), known.exits, known.confidence)
+    stages = cut(flatbuffer.read(static), known.exits, known.confidence)
     outputs = exit_outputs(static, known.exits, samples, known.confidence)
     found = best_thresholds(outputs, stages.leave_macs, bounds.max_mean_macs)
     if found is None:

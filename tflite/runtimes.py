@@ -1,6 +1,6 @@
 """LiteRT and TFLM behind one small interface.
 
-Neither sees bytes that `schema.read` has not checked: what they are given is the checked model,
+Neither sees bytes that `flatbuffer.read` has not checked: what they are given is the checked model,
 written anew.
 """
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from eexit_tf.errors import UserError
 from eexit_tf.stderr import captured_stderr
-from eexit_tf.tflite import schema
+from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.arena import measure, roomy_bytes
 
 
@@ -57,11 +57,11 @@ class LiteRT:
     def __init__(self, content: bytes, reference: bool = True) -> None:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-        self.model = schema.read(content)
+        self.model = flatbuffer.read(content)
         kernels = OpResolverType.BUILTIN_REF if reference else OpResolverType.AUTO
         with _refusal_of("LiteRT"):
             self._interpreter = Interpreter(
-                model_content=schema.write(self.model),
+                model_content=flatbuffer.write(self.model),
                 experimental_op_resolver_type=kernels,
                 num_threads=1,
             )
@@ -104,10 +104,10 @@ class Tflm:
     def __init__(self, content: bytes) -> None:
         from tflite_micro import runtime
 
-        self.model = schema.read(content)
+        self.model = flatbuffer.read(content)
         with _refusal_of("TFLM"):
             self._interpreter = runtime.Interpreter.from_bytes(
-                schema.write(self.model), arena_size=roomy_bytes(self.model)
+                flatbuffer.write(self.model), arena_size=roomy_bytes(self.model)
             )
         self._outputs = {
             name: list(self.model.subgraphs[0].outputs).index(index)

@@ -1,58 +1,37 @@
-"""Reading and writing `.tflite` files, and the few questions one asks a graph.
+"""The few questions one asks of a `.tflite` model and its tensors.
 
-A file is handled as the object API of TensorFlow's flatbuffer schema (`ModelT` and friends,
-from `ai_edge_litert`). `read` checks everything that native runtimes take on trust; what it
-returns may be written again and given to them.
+A model is handled as the object API of TensorFlow's flatbuffer schema (`ModelT` and friends,
+from `ai_edge_litert`), as `flatbuffer.read` gives it: with empty lists, never absent ones.
 """
 
-import flatbuffers
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import numpy as np
 from ai_edge_litert import schema_py_generated as fb
 from numpy.typing import NDArray
 
-from eexit_tf.errors import UserError
-from eexit_tf.tflite import checks
-from eexit_tf.tflite.places import op_name as op_name
+DTYPES: Mapping[int, np.dtype] = MappingProxyType(
+    {
+        fb.TensorType.FLOAT32: np.dtype("<f4"),
+        fb.TensorType.INT32: np.dtype("<i4"),
+        fb.TensorType.INT64: np.dtype("<i8"),
+        fb.TensorType.INT8: np.dtype("i1"),
+        fb.TensorType.BOOL: np.dtype("?"),
+    }
+)
+"""Types of tensors that the project handles."""
 
-IDENTIFIER = b"TFL3"
-
-
-def read(content: bytes) -> fb.ModelT:
-    """A `.tflite` file as objects, checked from top to bottom.
-
-    Raises:
-        UserError: the bytes are not a sound `.tflite` file, or one with operators, types or
-            dynamic shapes that this project does not handle.
-    """
-    content = bytes(content)
-    if len(content) < 16 or content[4:8] != IDENTIFIER:
-        raise UserError(
-            f"not a .tflite file: expected {IDENTIFIER!r} at byte 4 and at least 16 bytes, "
-            f"got {content[4:8]!r} and {len(content)} bytes"
-        )
-    try:
-        table = fb.Model.GetRootAs(content, 0)
-        _refuse_impossible_counts(table, len(content))
-        model = fb.ModelT.InitFromObj(table)
-    except UserError:
-        raise
-    # Reading a damaged flatbuffer can fail in any way that Python has.
-    except Exception as error:
-        raise UserError(f"not a readable .tflite file (truncated or damaged?): {error}") from error
-    _fill_in(model)
-    checks.check_model(model)
-    return model
+_OP_NAMES: Mapping[int, str] = MappingProxyType(
+    {v: k for k, v in vars(fb.BuiltinOperator).items() if isinstance(v, int)}
+)
 
 
-def write(model: fb.ModelT) -> bytes:
-    """The file's bytes; equal models give equal bytes. Buffers start at multiples of 16 bytes."""
-    builder = _ThriftyBuilder(1024)
-    plain, model.buffers = model.buffers, [_AlignedBuffer(b.data) for b in model.buffers]
-    try:
-        builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
-    finally:
-        model.buffers = plain
-    return bytes(builder.Output())
+def op_name(model: fb.ModelT, op: fb.OperatorT) -> str:
+    """The operator's builtin name, such as `CONV_2D`."""
+    code = model.operatorCodes[op.opcodeIndex]
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    return _OP_NAMES.get(number, f"operator number {number}")
 
 
 def text(name: bytes | str | None) -> str:
@@ -65,7 +44,7 @@ def shape(tensor: fb.TensorT) -> tuple[int, ...]:
 
 
 def dtype(tensor: fb.TensorT) -> np.dtype:
-    return checks.DTYPES[tensor.type]
+    return DTYPES[tensor.type]
 
 
 def byte_size(tensor: fb.TensorT) -> int:
@@ -112,43 +91,6 @@ def metadata(model: fb.ModelT, name: str) -> bytes | None:
     return None
 
 
-class _ThriftyBuilder(flatbuffers.Builder):
-    """Writes equal names, shapes, scales and index lists once."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__(size)
-        self._written: dict[tuple[str, bytes], int] = {}
-
-    def CreateNumpyVector(self, x: NDArray) -> int:  # noqa: N802 - flatbuffers' name
-        key = (x.dtype.str, x.tobytes())
-        if key not in self._written:
-            self._written[key] = super().CreateNumpyVector(x)
-        return self._written[key]
-
-    def CreateString(  # noqa: N802 - flatbuffers' name
-        self, s: str | bytes, encoding: str = "utf-8", errors: str = "strict"
-    ) -> int:
-        key = ("name", s if isinstance(s, bytes) else s.encode(encoding, errors))
-        if key not in self._written:
-            self._written[key] = super().CreateString(s, encoding, errors)
-        return self._written[key]
-
-
-class _AlignedBuffer(fb.BufferT):
-    """A buffer at a multiple of 16 bytes, as the schema demands and the object API forgets."""
-
-    def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802 - flatbuffers' name
-        data = bytes(self.data)
-        builder.StartVector(1, len(data), 16)
-        builder.head -= len(data)
-        builder.Bytes[builder.head : builder.head + len(data)] = data
-        start = builder.EndVector()
-        fb.BufferStart(builder)
-        if data:
-            fb.BufferAddData(builder, start)
-        return fb.BufferEnd(builder)
-
-
 def _by_name(model: fb.ModelT, side: str) -> dict[str, int]:
     main = model.subgraphs[0]
     for signature in model.signatureDefs:
@@ -156,75 +98,3 @@ def _by_name(model: fb.ModelT, side: str) -> dict[str, int]:
         if signature.subgraphIndex == 0 and len(entries) == len(getattr(main, side)):
             return {text(entry.name): int(entry.tensorIndex) for entry in entries}
     return {text(main.tensors[i].name) or f"{side[:-1]}_{i}": int(i) for i in getattr(main, side)}
-
-
-def _refuse_impossible_counts(table: fb.Model, size: int) -> None:
-    """A damaged length must not make the reader walk (or copy) the same bytes for hours."""
-    left = size
-
-    def spend(count: int) -> int:
-        nonlocal left
-        left -= count
-        if left < 0:
-            raise UserError("not a readable .tflite file: it claims more parts than it has bytes")
-        return count
-
-    for count in (
-        table.OperatorCodesLength(),
-        table.MetadataLength(),
-        table.MetadataBufferLength(),
-        table.ExternalBufferGroupsLength(),
-        table.ExternalBuffersLength(),
-    ):
-        spend(count)
-    data = 0
-    for i in range(spend(table.BuffersLength())):
-        data += table.Buffers(i).DataLength()
-    for i in range(spend(table.SubgraphsLength())):
-        graph = table.Subgraphs(i)
-        spend(graph.InputsLength() + graph.OutputsLength())
-        for j in range(spend(graph.TensorsLength())):
-            tensor = graph.Tensors(j)
-            spend(tensor.ShapeLength() + tensor.VariantTensorsLength())
-            if tensor.Sparsity() is not None:
-                raise UserError("sparse tensors are not supported: convert without sparsity")
-        for j in range(spend(graph.OperatorsLength())):
-            operator = graph.Operators(j)
-            spend(operator.InputsLength() + operator.OutputsLength())
-    for i in range(spend(table.SignatureDefsLength())):
-        signature = table.SignatureDefs(i)
-        spend(signature.InputsLength() + signature.OutputsLength())
-    if data > size:
-        raise UserError("not a readable .tflite file: its buffers overlap or overrun")
-
-
-def _fill_in(model: fb.ModelT) -> None:
-    """Replace absent lists by empty ones, so that nobody else has to ask."""
-    for field in ("operatorCodes", "subgraphs", "buffers", "metadata", "signatureDefs"):
-        if getattr(model, field) is None:
-            setattr(model, field, [])
-    for buffer in model.buffers:
-        if buffer.data is None or isinstance(buffer.data, int):
-            buffer.data = np.zeros(0, np.uint8)
-    for graph in model.subgraphs:
-        for field in ("tensors", "inputs", "outputs", "operators"):
-            if getattr(graph, field) is None or isinstance(getattr(graph, field), int):
-                setattr(graph, field, [])
-        for tensor in graph.tensors:
-            if tensor.shape is None or isinstance(tensor.shape, int):
-                tensor.shape = np.zeros(0, np.int32)
-            if tensor.quantization is None:
-                tensor.quantization = fb.QuantizationParametersT()
-            for field, kind in (("scale", np.float32), ("zeroPoint", np.int64)):
-                value = getattr(tensor.quantization, field)
-                if value is None or isinstance(value, int):
-                    setattr(tensor.quantization, field, np.zeros(0, kind))
-        for operator in graph.operators:
-            for field in ("inputs", "outputs"):
-                value = getattr(operator, field)
-                if value is None or isinstance(value, int):
-                    setattr(operator, field, [])
-    for signature in model.signatureDefs:
-        for field in ("inputs", "outputs"):
-            if getattr(signature, field) is None:
-                setattr(signature, field, [])

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eexit_tf.confidences import measured
-from eexit_tf.tflite import schema, spliced
+from eexit_tf.tflite import schema
 from eexit_tf.tflite.runtimes import LiteRT, Tflm, check_input
 from eexit_tf.tflite.segments import Segments
+from eexit_tf.tflite.splicing import spliced
 from eexit_tf.vocabulary import LEVELS
 
 

@@ -22,11 +22,12 @@ from ai_edge_litert import schema_py_generated as fb
 from eexit_tf.confidences import check_confidence
 from eexit_tf.errors import UserError
 from eexit_tf.files import write_bytes, write_json
-from eexit_tf.tflite import schema, spliced
-from eexit_tf.tflite.builder import Builder
+from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.model import CompiledModel
-from eexit_tf.tflite.stages import Stage, cut
-from eexit_tf.tflite.unsplice import unsplice
+from eexit_tf.tflite.splicing import spliced
+from eexit_tf.tflite.splicing.builder import Builder
+from eexit_tf.tflite.splicing.stages import Stage, cut
+from eexit_tf.tflite.splicing.unsplice import unsplice
 
 MANIFEST = "manifest.json"
 LAYOUT = "segments"
@@ -88,7 +89,7 @@ class Segments:
             "tensors": {
                 name: _described(tensor)
                 for stage in self.stages
-                for name, tensor in _named_tensors(schema.read(stage.content)).items()
+                for name, tensor in _named_tensors(flatbuffer.read(stage.content)).items()
             },
         }
 
@@ -158,7 +159,7 @@ def split(model: CompiledModel) -> Segments:
     Raises:
         UserError: an exit has no operators of its own.
     """
-    static = schema.read(unsplice(model.content))
+    static = flatbuffer.read(unsplice(model.content))
     names = _tensor_names(static)
     stages = cut(static, spliced.exits(model.content)).stages
     card = {key: value for key, value in model.to_json().items() if key not in _NOT_OF_STAGES}
@@ -187,7 +188,7 @@ def _segment(
         graph.copy_operator(position)
     graph.outputs = [graph.tensor(index) for index in outputs]
     said = [names[index] for index in outputs]
-    content = schema.write(builder.finish(said))
+    content = flatbuffer.write(builder.finish(said))
     return Segment(stage.exit, content, tuple(names[i] for i in inputs), tuple(said), said[0])
 
 
@@ -238,7 +239,7 @@ def _check_chain(stages: Sequence[Segment]) -> None:
     """Raise a `UserError` unless each stage takes what is there before it, in type and shape."""
     known: dict[str, dict[str, Any]] = {}
     for k, stage in enumerate(stages):
-        tensors = _named_tensors(schema.read(stage.content))
+        tensors = _named_tensors(flatbuffer.read(stage.content))
         if list(tensors) != [*stage.inputs, *stage.outputs] or stage.scores not in stage.outputs:
             raise UserError(f"stage {k} has other inputs or outputs than the manifest says")
         described = {name: _described(tensor) for name, tensor in tensors.items()}

@@ -56,8 +56,8 @@ def compile(
     order of their cost.
     """
     from eexit_tf.tflite.compiler import compile_file
+    from eexit_tf.tflite.flatbuffer import read
     from eexit_tf.tflite.hints import hints
-    from eexit_tf.tflite.schema import read
 
     if output.resolve() == multi.resolve():
         raise click.BadParameter(f"{output} is the file to compile", param_hint="--output")

@@ -8,7 +8,7 @@ from eexit_tf.cli.console import out
 from eexit_tf.cli.options import quiet_option, seed_option
 
 FORMATS = ("cc", "arduino", "esp-idf", "zephyr", "cmsis")
-"""As `eexit_tf.tflite.projects` has them, which `--help` does not wait for."""
+"""As `eexit_tf.tflite.exporting.projects` has them, which `--help` does not wait for."""
 
 
 @click.command(short_help="Write a C array and a project for a toolchain.")
@@ -39,7 +39,7 @@ def export(model: Path, kind: str, output: Path, name: str | None, seed: int, qu
     size, labels, thresholds and input quantisation, the header eexit.h and a small example.
     DIR/README.md says how it is built.
     """
-    from eexit_tf.tflite.exporter import export as run
+    from eexit_tf.tflite.exporting.exporter import export as run
 
     files = run(model, output, format=kind, name=name)
     if not quiet:

@@ -10,7 +10,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as fb
 from numpy.typing import NDArray
 
-from eexit_tf.tflite import schema
+from eexit_tf.tflite import flatbuffer, schema
 
 
 class DeviceError(OSError):
@@ -34,7 +34,7 @@ class Network:
 
     @cached_property
     def model(self) -> fb.ModelT:
-        return schema.read(self.content)
+        return flatbuffer.read(self.content)
 
     @property
     def name(self) -> str:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from eexit_tf.errors import UserError
 from eexit_tf.files import write_bytes
-from eexit_tf.tflite import cpp
 from eexit_tf.tflite.benchmarking.devices import Network
+from eexit_tf.tflite.exporting import cpp
 
-SOURCES = Path(__file__).parent.parent / "firmware"
+SOURCES = Path(__file__).parents[1] / "firmware"
 BOARDS = ("mps2-an386", "mps3-an547")
 ELF = "benchmark.elf"
 

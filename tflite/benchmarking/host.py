@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from numpy.typing import NDArray
 
-from eexit_tf.tflite import schema
+from eexit_tf.tflite import flatbuffer
 from eexit_tf.tflite.arena import measure, roomy_bytes
 from eexit_tf.tflite.benchmarking.devices import Answer, Device, Network
 
@@ -36,7 +36,7 @@ class Host:
         self._networks = networks
         self._interpreters = [
             runtime.Interpreter.from_bytes(
-                schema.write(network.model), arena_size=roomy_bytes(network.model)
+                flatbuffer.write(network.model), arena_size=roomy_bytes(network.model)
             )
             for network in networks
         ]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
 from eexit_tf.reporter import SILENT, Reporter
-from eexit_tf.tflite import schema, spliced
+from eexit_tf.tflite import flatbuffer
 from eexit_tf.tflite.benchmarking.devices import Device, DeviceError, Network
 from eexit_tf.tflite.benchmarking.firmware import TflmLibrary
 from eexit_tf.tflite.benchmarking.host import open_host
@@ -19,8 +19,9 @@ from eexit_tf.tflite.benchmarking.serial import open_serial
 from eexit_tf.tflite.inputs import quantise
 from eexit_tf.tflite.interpreter import EarlyExitInterpreter, read_file
 from eexit_tf.tflite.model import CompiledModel
-from eexit_tf.tflite.splice import splice
-from eexit_tf.tflite.unsplice import unsplice
+from eexit_tf.tflite.splicing import spliced
+from eexit_tf.tflite.splicing.splice import splice
+from eexit_tf.tflite.splicing.unsplice import unsplice
 
 
 class UnfinishedError(DeviceError):
@@ -92,7 +93,7 @@ def benchmark(
 
 def _thresholds(content: bytes) -> tuple[NDArray, ...]:
     """What to feed as the second input, where thresholds are one: the file's default."""
-    known, main = spliced.inspect(content), schema.read(content).subgraphs[0]
+    known, main = spliced.inspect(content), flatbuffer.read(content).subgraphs[0]
     if not known.runtime_thresholds:
         return ()
     kind = main.tensors[main.inputs[1]].type

@@ -15,8 +15,8 @@ from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.confidences import Confidence
 from eexit_tf.tflite import schema
-from eexit_tf.tflite.builder import Graph
-from eexit_tf.tflite.spliced import LOWEST, THRESHOLD_TENSOR, threshold_values
+from eexit_tf.tflite.splicing.builder import Graph
+from eexit_tf.tflite.splicing.spliced import LOWEST, THRESHOLD_TENSOR, threshold_values
 
 _INT32 = fb.TensorType.INT32
 

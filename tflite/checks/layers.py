@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 from ai_edge_litert import schema_py_generated as fb
 
-from eexit_tf.tflite.places import FLOAT, INT8, INT32, Place, same_type, sizes
+from eexit_tf.tflite import schema
+from eexit_tf.tflite.checks.place import FLOAT, INT8, INT32, Place, same_type
 
 
 def window_output(size: int, window: int, stride: int, dilation: int, padding: int) -> int:
@@ -19,12 +20,12 @@ def convolution(place: Place, depthwise: bool) -> Iterator[str]:
     x, kernel, bias = (*place.inputs, None)[:3]
     y, options = place.outputs[0], place.options
     yield from same_type(x, kernel, y)
-    if len(sizes(x)) != 4 or len(sizes(kernel)) != 4 or len(sizes(y)) != 4:
+    if len(schema.shape(x)) != 4 or len(schema.shape(kernel)) != 4 or len(schema.shape(y)) != 4:
         yield "not all of four dimensions"
-    n, height, width, channels = sizes(x)
+    n, height, width, channels = schema.shape(x)
     if not len(place.model.buffers[kernel.buffer].data):
         yield "the kernel is not a constant"
-    first, kernel_height, kernel_width, last = sizes(kernel)
+    first, kernel_height, kernel_width, last = schema.shape(kernel)
     strides = (options.strideH, options.strideW)
     dilations = (options.dilationHFactor, options.dilationWFactor)
     if not all(1 <= step <= 1 << 12 for step in strides + dilations):
@@ -45,7 +46,7 @@ def convolution(place: Place, depthwise: bool) -> Iterator[str]:
         window_output(width, kernel_width, strides[1], dilations[1], options.padding),
         out_channels,
     )
-    if sizes(y) != expected:
+    if schema.shape(y) != expected:
         yield f"the output should be {expected}"
     yield from _weights(x, kernel, bias, axis, out_channels)
 
@@ -54,7 +55,7 @@ def _weights(
     x: fb.TensorT, kernel: fb.TensorT, bias: fb.TensorT | None, axis: int, channels: int
 ) -> Iterator[str]:
     if bias is not None:
-        if sizes(bias) != (channels,):
+        if schema.shape(bias) != (channels,):
             yield f"the bias should be ({channels},)"
         if bias.type != (INT32 if x.type == INT8 else FLOAT):
             yield "the bias has the wrong type"
@@ -69,15 +70,15 @@ def dense(place: Place) -> Iterator[str]:
     x, kernel, bias = (*place.inputs, None)[:3]
     y, options = place.outputs[0], place.options
     yield from same_type(x, kernel, y)
-    if len(sizes(kernel)) != 2 or not sizes(x) or not sizes(y):
+    if len(schema.shape(kernel)) != 2 or not schema.shape(x) or not schema.shape(y):
         yield "the kernel is not of two dimensions, or input or output are scalars"
     if not len(place.model.buffers[kernel.buffer].data):
         yield "the kernel is not a constant"
-    units, reads = sizes(kernel)
-    batch, rest = divmod(math.prod(sizes(x)), reads)
-    if rest or math.prod(sizes(y)) != batch * units or sizes(y)[-1] != units:
+    units, reads = schema.shape(kernel)
+    batch, rest = divmod(math.prod(schema.shape(x)), reads)
+    if rest or math.prod(schema.shape(y)) != batch * units or schema.shape(y)[-1] != units:
         yield "the sizes do not fit"
-    if options.keepNumDims and sizes(y)[:-1] != sizes(x)[:-1]:
+    if options.keepNumDims and schema.shape(y)[:-1] != schema.shape(x)[:-1]:
         yield "the output does not keep the input's dimensions"
     if options.weightsFormat or options.asymmetricQuantizeInputs or options.quantSpec is not None:
         yield "weight formats other than the default are not supported"
@@ -87,7 +88,7 @@ def dense(place: Place) -> Iterator[str]:
 def pool(place: Place) -> Iterator[str]:
     x, y, options = place.inputs[0], place.outputs[0], place.options
     yield from same_type(x, y)
-    if len(sizes(x)) != 4 or len(sizes(y)) != 4:
+    if len(schema.shape(x)) != 4 or len(schema.shape(y)) != 4:
         yield "not all of four dimensions"
     numbers = (options.strideH, options.strideW, options.filterHeight, options.filterWidth)
     if not all(1 <= number <= 1 << 12 for number in numbers):
@@ -95,19 +96,19 @@ def pool(place: Place) -> Iterator[str]:
     if options.padding not in (fb.Padding.SAME, fb.Padding.VALID):
         yield f"unknown padding {options.padding}"
     expected = (
-        sizes(x)[0],
-        window_output(sizes(x)[1], numbers[2], numbers[0], 1, options.padding),
-        window_output(sizes(x)[2], numbers[3], numbers[1], 1, options.padding),
-        sizes(x)[3],
+        schema.shape(x)[0],
+        window_output(schema.shape(x)[1], numbers[2], numbers[0], 1, options.padding),
+        window_output(schema.shape(x)[2], numbers[3], numbers[1], 1, options.padding),
+        schema.shape(x)[3],
     )
-    if sizes(y) != expected:
+    if schema.shape(y) != expected:
         yield f"the output should be {expected}"
 
 
 def same_shape(place: Place) -> Iterator[str]:
     x, y = place.inputs[0], place.outputs[0]
     yield from same_type(x, y)
-    if sizes(x) != sizes(y) or not sizes(x):
+    if schema.shape(x) != schema.shape(y) or not schema.shape(x):
         yield "input and output differ in shape"
 
 

@@ -13,13 +13,14 @@ from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.errors import UserError
 from eexit_tf.files import write_bytes, write_json
-from eexit_tf.tflite import schema, splice
+from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.cards import card_of
-from eexit_tf.tflite.cpp import identifier, thresholds_input
 from eexit_tf.tflite.describe import describe
+from eexit_tf.tflite.exporting.cpp import identifier, thresholds_input
+from eexit_tf.tflite.exporting.projects import FORMATS, render
 from eexit_tf.tflite.interpreter import read_file
 from eexit_tf.tflite.model import CompiledModel
-from eexit_tf.tflite.projects import FORMATS, render
+from eexit_tf.tflite.splicing import spliced
 
 MARKER = "eexit-export.json"
 """The file in an exported folder that lists what `export` wrote there."""
@@ -86,7 +87,7 @@ def load(path: str | Path) -> CompiledModel:
 
 def _int8_network(content: bytes) -> fb.ModelT:
     """The checked model of a self-exiting int8 file."""
-    model = schema.read(content)
+    model = flatbuffer.read(content)
     main = model.subgraphs[0]
     if len(main.inputs) != 1 + (thresholds_input(model) >= 0):
         raise UserError(
@@ -95,7 +96,7 @@ def _int8_network(content: bytes) -> fb.ModelT:
         )
     for what, index in (
         *((f"input {name}", place) for name, place in schema.inputs_by_name(model).items()),
-        ("scores", schema.outputs_by_name(model)[splice.SCORES]),
+        ("scores", schema.outputs_by_name(model)[spliced.SCORES]),
     ):
         tensor = main.tensors[index]
         if tensor.type != fb.TensorType.INT8:

@@ -8,14 +8,14 @@ from ai_edge_litert import schema_py_generated as fb
 from eexit_tf.errors import UserError
 from eexit_tf.tflite import schema
 from eexit_tf.tflite.lineage import Lineage
-from eexit_tf.tflite.stages import check_without_branches
+from eexit_tf.tflite.splicing.stages import check_without_branches
 
 
 def select(model: fb.ModelT, name: str | None = None) -> fb.ModelT:
     """The model with one signature, the graph of that one, and what its outputs need.
 
     Args:
-        model: what `schema.read` gave; it is not changed. Without signatures it is returned.
+        model: what `flatbuffer.read` gave; it is not changed. Without signatures it is returned.
         name: of the signature; not needed if there is only one.
 
     Raises:

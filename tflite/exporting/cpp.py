@@ -10,8 +10,9 @@ from math import prod
 import numpy as np
 from ai_edge_litert import schema_py_generated as fb
 
-from eexit_tf.tflite import schema, splice
+from eexit_tf.tflite import schema
 from eexit_tf.tflite.model import CompiledModel
+from eexit_tf.tflite.splicing import spliced
 from eexit_tf.version import __version__
 
 _BYTES_A_LINE = 16
@@ -71,8 +72,8 @@ def values(card: CompiledModel, model: fb.ModelT, name: str) -> dict[str, str]:
         "divisor": real(card.input.divisor),
         "scale": real(schema.quantization(main.tensors[main.inputs[0]])[0]),
         "zero_point": str(card.input.zero_point),
-        "scores_output": str(order.index(outputs[splice.SCORES])),
-        "exit_output": str(order.index(outputs[splice.EXIT])),
+        "scores_output": str(order.index(outputs[spliced.SCORES])),
+        "exit_output": str(order.index(outputs[spliced.EXIT])),
         "thresholds_input": str(thresholds_input(model)),
         "labels": _lines(card.classes),
         "exit_names": _lines(exit_.at for exit_ in card.exits),

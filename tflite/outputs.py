@@ -6,7 +6,7 @@ from eexit_tf.confidences import Confidence
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
 from eexit_tf.outputs import ExitOutputs
-from eexit_tf.tflite import schema
+from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.inputs import quantise
 from eexit_tf.tflite.lineage import resolve
 from eexit_tf.tflite.runtimes import LiteRT
@@ -26,7 +26,7 @@ def exit_outputs(
     Raises:
         UserError: unknown exits, or samples that do not fit.
     """
-    model, samples = schema.read(content), Samples(*samples)
+    model, samples = flatbuffer.read(content), Samples(*samples)
     outputs = schema.outputs_by_name(model)
     names = {index: name for name, index in outputs.items()}
     tensors = model.subgraphs[0].tensors

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from eexit_tf.confidences import CONFIDENCES, Confidence
 from eexit_tf.errors import UserError
-from eexit_tf.tflite import schema
+from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.vocabulary import LEVELS
 
 METADATA = "eexit_tf"
@@ -60,7 +60,7 @@ def inspect(content: bytes) -> Spliced:
     Raises:
         UserError: not a file made by `splice`.
     """
-    return _inspect(schema.read(content))
+    return _inspect(flatbuffer.read(content))
 
 
 def exits(content: bytes) -> list[str]:
@@ -89,7 +89,7 @@ def retune(content: bytes, thresholds: Sequence[int]) -> bytes:
     Raises:
         UserError: not a file made by `splice`, or thresholds that do not fit.
     """
-    model = schema.read(content)
+    model = flatbuffer.read(content)
     known = _inspect(model)
     check_thresholds(thresholds, len(known.exits))
     levels = [int(level) for level in thresholds[:-1]]

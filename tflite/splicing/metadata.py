@@ -15,7 +15,8 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as fb
 
-from eexit_tf.tflite import schema, spliced
+from eexit_tf.tflite import flatbuffer, schema
+from eexit_tf.tflite.splicing import spliced
 
 ENTRY = "TFLITE_METADATA"
 LABELS = "labels.txt"
@@ -39,7 +40,7 @@ def add_metadata(content: bytes, divisor: float = 1.0) -> bytes:
     Raises:
         UserError: not such a file.
     """
-    model, labels = schema.read(content), spliced.inspect(content).labels
+    model, labels = flatbuffer.read(content), spliced.inspect(content).labels
     main = model.subgraphs[0]
     inputs, outputs = _named(schema.inputs_by_name(model)), _named(schema.outputs_by_name(model))
     inputs[int(main.inputs[0])][4] = [_normalized(divisor)]
@@ -50,7 +51,7 @@ def add_metadata(content: bytes, divisor: float = 1.0) -> bytes:
     described = np.frombuffer(_pack({3: [graph], 7: _PARSER}), np.uint8)
     model.buffers.append(fb.BufferT(described))
     model.metadata.append(fb.MetadataT(ENTRY, len(model.buffers) - 1))
-    written = schema.write(model)
+    written = flatbuffer.write(model)
     return written if labels is None else _with_labels(written, labels)
 
 

@@ -15,21 +15,14 @@ from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.confidences import Confidence, check_confidence
 from eexit_tf.errors import UserError
-from eexit_tf.tflite import schema, spliced
-from eexit_tf.tflite.builder import Builder, Graph
-from eexit_tf.tflite.decision import constant_threshold, decide, slice_threshold
+from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.lineage import resolve
-from eexit_tf.tflite.normalize import normalized, producer
-from eexit_tf.tflite.plan import add_plan
-from eexit_tf.tflite.spliced import EXIT as EXIT
-from eexit_tf.tflite.spliced import METADATA as METADATA
-from eexit_tf.tflite.spliced import SCORES as SCORES
-from eexit_tf.tflite.spliced import THRESHOLDS as THRESHOLDS
-from eexit_tf.tflite.spliced import exits as exits
-from eexit_tf.tflite.spliced import labels as labels
-from eexit_tf.tflite.spliced import retune as retune
-from eexit_tf.tflite.spliced import thresholds as thresholds
-from eexit_tf.tflite.stages import Stages, check_static, cut
+from eexit_tf.tflite.splicing import spliced
+from eexit_tf.tflite.splicing.builder import Builder, Graph
+from eexit_tf.tflite.splicing.decision import constant_threshold, decide, slice_threshold
+from eexit_tf.tflite.splicing.memory_plan import add_plan
+from eexit_tf.tflite.splicing.normalize import normalized, producer
+from eexit_tf.tflite.splicing.stages import Stages, check_static, cut
 
 
 def splice(
@@ -61,14 +54,14 @@ def splice(
             and quantisation of the scores, the network's last one. It must be set before each
             run, as TFLM reuses an input's memory; the thresholds given are the default in the
             metadata. No effect on a network with one exit, which has no thresholds.
-        memory_plan: put a plan of the arena into the file (see `plan`); without it TFLM plans
-            for itself and copies what crosses an `IF`.
+        memory_plan: put a plan of the arena into the file (see `memory_plan`); without it TFLM
+            plans for itself and copies what crosses an `IF`.
 
     Raises:
         UserError: the file, the names or the thresholds do not fit.
     """
     check_confidence(confidence)
-    model = schema.read(multi)
+    model = flatbuffer.read(multi)
     check_static(model)
     if len(model.subgraphs[0].inputs) != 1:
         raise UserError(f"expected a network with one input, got {len(model.subgraphs[0].inputs)}")
@@ -88,11 +81,11 @@ def splice(
         if len(labels) != classes:
             raise UserError(f"{len(labels)} labels for a network with {classes} classes")
     described = spliced.describe(exits, levels, confidence, runtime_thresholds, labels)
-    builder.metadata(METADATA, described)
-    made = builder.finish((SCORES, EXIT))
+    builder.metadata(spliced.METADATA, described)
+    made = builder.finish((spliced.SCORES, spliced.EXIT))
     if memory_plan:
         add_plan(made)
-    return schema.write(made)
+    return flatbuffer.write(made)
 
 
 def _check_alike(model: fb.ModelT, exits: Sequence[str]) -> None:
@@ -139,16 +132,18 @@ def _add_thresholds(model: fb.ModelT) -> int:
     """Give the model a further input, the thresholds; returns its tensor."""
     main, inputs = model.subgraphs[0], schema.inputs_by_name(model)
     outputs = schema.outputs_by_name(model)
-    if THRESHOLDS in inputs:
-        raise UserError(f"the network has an input called {THRESHOLDS!r} already; rename it")
+    if spliced.THRESHOLDS in inputs:
+        raise UserError(
+            f"the network has an input called {spliced.THRESHOLDS!r} already; rename it"
+        )
     tensor = copy.copy(main.tensors[next(iter(outputs.values()))])
-    tensor.name, tensor.buffer = THRESHOLDS, 0
+    tensor.name, tensor.buffer = spliced.THRESHOLDS, 0
     tensor.shape, tensor.shapeSignature = np.array([len(outputs) - 1], np.int32), None
     main.tensors.append(tensor)
-    inputs[THRESHOLDS] = len(main.tensors) - 1
+    inputs[spliced.THRESHOLDS] = len(main.tensors) - 1
     main.inputs = np.array(list(inputs.values()), np.int32)
     _sign(model, inputs, outputs)
-    return inputs[THRESHOLDS]
+    return inputs[spliced.THRESHOLDS]
 
 
 def _sign(model: fb.ModelT, inputs: dict[str, int], outputs: dict[str, int]) -> None:
@@ -190,8 +185,8 @@ class _Splicer:
         then.outputs = [then.tensor(stage.scores), _exit_index(then, k)]
         otherwise = self.graph(k + 1, passed)
         graph.outputs = [
-            graph.like(self.builder.source.tensors[stage.scores], SCORES),
-            graph.new(EXIT, fb.TensorType.INT32, (1,)),
+            graph.like(self.builder.source.tensors[stage.scores], spliced.SCORES),
+            graph.new(spliced.EXIT, fb.TensorType.INT32, (1,)),
         ]
         graph.add(
             fb.BuiltinOperator.IF,
@@ -215,11 +210,11 @@ def _flatten_scores(main: Graph) -> None:
     scores = main.tensors[main.outputs[0]]
     shape = (1, schema.shape(scores)[-1])
     if schema.shape(scores) != shape:
-        flat = main.like(scores, SCORES, shape)
+        flat = main.like(scores, spliced.SCORES, shape)
         options = fb.ReshapeOptionsT(newShape=np.array(shape, np.int32))
         main.add(fb.BuiltinOperator.RESHAPE, main.outputs[:1], [flat], options)
         main.outputs[0] = flat
 
 
 def _exit_index(graph: Graph, k: int) -> int:
-    return graph.constant(EXIT, fb.TensorType.INT32, np.array([k], "<i4"))
+    return graph.constant(spliced.EXIT, fb.TensorType.INT32, np.array([k], "<i4"))

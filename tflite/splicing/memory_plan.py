@@ -22,7 +22,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.tflite import schema
-from eexit_tf.tflite.packing import Block, pack
+from eexit_tf.tflite.splicing.packing import Block, pack
 
 METADATA = "OfflineMemoryAllocation"
 ALIGNMENT = 16

@@ -9,9 +9,9 @@ from types import MappingProxyType, NoneType
 
 from ai_edge_litert import schema_py_generated as fb
 
-from eexit_tf.tflite import layer_checks as layers
-from eexit_tf.tflite import tensor_checks as tensors
-from eexit_tf.tflite.places import Place, op_name, sizes
+from eexit_tf.tflite import schema
+from eexit_tf.tflite.checks import layers, tensors
+from eexit_tf.tflite.checks.place import Place
 
 _FUSABLE = {
     fb.ActivationFunctionType.NONE,
@@ -25,7 +25,7 @@ def check_operator(
     model: fb.ModelT, graph: fb.SubGraphT, operator: fb.OperatorT, number: int, called: set[int]
 ) -> Iterator[str]:
     """What is wrong with an operator; graphs that it calls are added to `called`."""
-    name = op_name(model, operator)
+    name = schema.op_name(model, operator)
     rule = RULES.get(name)
     if rule is None:
         yield f"{name} is not supported; supported are {', '.join(sorted(RULES))}"
@@ -44,8 +44,8 @@ def check_operator(
     if getattr(place.options, "fusedActivationFunction", 0) not in _FUSABLE:
         yield f"{name} has an activation that is not supported"
     for problem in check(place):
-        shapes = [sizes(t) for t in place.inputs if t is not None]
-        outputs = [sizes(t) for t in place.outputs]
+        shapes = [schema.shape(t) for t in place.inputs if t is not None]
+        outputs = [schema.shape(t) for t in place.outputs]
         yield f"{name}: {problem} (inputs {shapes}, outputs {outputs})"
 
 

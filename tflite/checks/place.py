@@ -1,8 +1,7 @@
 """An operator where it stands: what the checks of operators ask for."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,17 +13,6 @@ INT8, FLOAT, INT32, BOOL = (
     fb.TensorType.INT32,
     fb.TensorType.BOOL,
 )
-
-_OP_NAMES: Mapping[int, str] = MappingProxyType(
-    {v: k for k, v in vars(fb.BuiltinOperator).items() if isinstance(v, int)}
-)
-
-
-def op_name(model: fb.ModelT, op: fb.OperatorT) -> str:
-    """The operator's builtin name, such as `CONV_2D`."""
-    code = model.operatorCodes[op.opcodeIndex]
-    number = max(code.builtinCode, code.deprecatedBuiltinCode)
-    return _OP_NAMES.get(number, f"operator number {number}")
 
 
 @dataclass(frozen=True)
@@ -54,15 +42,6 @@ class Place:
         """Values of a constant int32 tensor, `None` if it is anything else."""
         data = self.model.buffers[tensor.buffer].data
         return np.asarray(data).view("<i4") if tensor.type == INT32 and len(data) else None
-
-
-def sizes(tensor: fb.TensorT) -> tuple[int, ...]:
-    return tuple(int(size) for size in tensor.shape)
-
-
-def quantised(tensor: fb.TensorT) -> tuple[float, int]:
-    """Scale and zero point of an int8 tensor."""
-    return float(tensor.quantization.scale[0]), int(tensor.quantization.zeroPoint[0])
 
 
 def same_type(*tensors: fb.TensorT | None, types: Iterable[int] = (INT8, FLOAT)) -> Iterator[str]:

@@ -12,10 +12,10 @@ from types import MappingProxyType
 
 from ai_edge_litert import schema_py_generated as fb
 
-from eexit_tf.tflite import cpp, scratch
+from eexit_tf.tflite.exporting import cpp, scratch
 from eexit_tf.tflite.model import CompiledModel
 
-_SOURCES = Path(__file__).parent / "sources"
+_SOURCES = Path(__file__).parents[1] / "sources"
 _HEADER = "eexit.h"
 _ALIGNMENT = 16
 

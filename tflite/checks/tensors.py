@@ -6,12 +6,13 @@ from collections.abc import Iterator
 import numpy as np
 from ai_edge_litert import schema_py_generated as fb
 
-from eexit_tf.tflite.places import BOOL, FLOAT, INT8, INT32, Place, quantised, same_type, sizes
+from eexit_tf.tflite import schema
+from eexit_tf.tflite.checks.place import BOOL, FLOAT, INT8, INT32, Place, same_type
 
 
 def requantise(place: Place) -> Iterator[str]:
     x, y = place.inputs[0], place.outputs[0]
-    if sizes(x) != sizes(y):
+    if schema.shape(x) != schema.shape(y):
         yield "input and output differ in shape"
     if not {x.type, y.type} <= {INT8, FLOAT} or (x.type, y.type) == (FLOAT, FLOAT):
         yield "only between int8 and float32, or int8 and int8"
@@ -32,11 +33,11 @@ def dequantise(place: Place) -> Iterator[str]:
 def _broadcast(place: Place) -> Iterator[str]:
     y = place.outputs[0]
     try:
-        expected = np.broadcast_shapes(*(sizes(tensor) for tensor in place.inputs))
+        expected = np.broadcast_shapes(*(schema.shape(tensor) for tensor in place.inputs))
     except ValueError:
         yield "the inputs' shapes do not fit"
         return
-    if sizes(y) != expected or len(expected) > 4:
+    if schema.shape(y) != expected or len(expected) > 4:
         yield f"the output should be {expected}, of at most four dimensions"
 
 
@@ -74,40 +75,42 @@ def select(place: Place) -> Iterator[str]:
 def arg_max(place: Place) -> Iterator[str]:
     x, y = place.inputs[0], place.outputs[0]
     yield from same_type(x)
-    rank = len(sizes(x))
+    rank = len(schema.shape(x))
     axes = _axes(place, place.inputs[1], rank) if 0 < rank <= 4 else None
     if axes is None or len(axes) != 1:
         yield "the axis is not the constant number of a dimension"
         return
     if y.type != INT32 or place.options.outputType != INT32:
         yield "the output is not int32"
-    expected = tuple(size for i, size in enumerate(sizes(x)) if i != axes[0])
-    if sizes(y) != expected:
+    expected = tuple(size for i, size in enumerate(schema.shape(x)) if i != axes[0])
+    if schema.shape(y) != expected:
         yield f"the output should be {expected}"
 
 
 def cut_out(place: Place) -> Iterator[str]:
     x, y = place.inputs[0], place.outputs[0]
     yield from same_type(x, y)
-    rank = len(sizes(x))
+    rank = len(schema.shape(x))
     begin, size = (place.data(tensor) for tensor in place.inputs[1:])
     if begin is None or size is None or not 0 < rank <= 4:
         yield "begin and size are not constant, or there are not one to four dimensions"
         return
-    if not sizes(place.inputs[1]) == sizes(place.inputs[2]) == (rank,):
+    if not schema.shape(place.inputs[1]) == schema.shape(place.inputs[2]) == (rank,):
         yield f"begin and size are not of {rank} numbers"
         return
-    parts = [(int(b), int(s), whole) for b, s, whole in zip(begin, size, sizes(x), strict=True)]
+    parts = [
+        (int(b), int(s), whole) for b, s, whole in zip(begin, size, schema.shape(x), strict=True)
+    ]
     if any(b < 0 or s < 1 or b + s > whole for b, s, whole in parts):
         yield f"from {list(begin)} on there are no {list(size)}"
-    if sizes(y) != tuple(s for _, s, _ in parts):
+    if schema.shape(y) != tuple(s for _, s, _ in parts):
         yield f"the output should be {list(size)}"
 
 
 def reshape(place: Place) -> Iterator[str]:
     x, y = place.inputs[0], place.outputs[0]
     yield from same_type(x, y, types=(INT8, FLOAT, INT32))
-    if math.prod(sizes(x)) != math.prod(sizes(y)):
+    if math.prod(schema.shape(x)) != math.prod(schema.shape(y)):
         yield "input and output differ in size"
     wanted = None
     if len(place.inputs) > 1:
@@ -120,8 +123,8 @@ def reshape(place: Place) -> Iterator[str]:
     if wanted is None or isinstance(wanted, int):
         yield "no new shape"
         return
-    known = [(int(a), b) for a, b in zip(wanted, sizes(y), strict=False) if a != -1]
-    if len(wanted) != len(sizes(y)) or any(a != b for a, b in known):
+    known = [(int(a), b) for a, b in zip(wanted, schema.shape(y), strict=False) if a != -1]
+    if len(wanted) != len(schema.shape(y)) or any(a != b for a, b in known):
         yield f"the new shape {list(wanted)} is not the output's"
     if list(wanted).count(-1) > 1:
         yield f"the new shape {list(wanted)} leaves two sizes open"
@@ -140,16 +143,16 @@ def _axes(place: Place, tensor: fb.TensorT, rank: int) -> list[int] | None:
 def reduce(place: Place) -> Iterator[str]:
     x, y = place.inputs[0], place.outputs[0]
     yield from same_type(x, y)
-    rank = len(sizes(x))
+    rank = len(schema.shape(x))
     axes = _axes(place, place.inputs[1], rank) if 0 < rank <= 4 else None
     if axes is None:
         yield "the axes are not constant numbers of dimensions"
         return
     keep = place.options.keepDims
     expected = [
-        1 if i in axes else size for i, size in enumerate(sizes(x)) if keep or i not in axes
+        1 if i in axes else size for i, size in enumerate(schema.shape(x)) if keep or i not in axes
     ]
-    if list(sizes(y)) != expected:
+    if list(schema.shape(y)) != expected:
         yield f"the output should be {expected}"
 
 
@@ -161,22 +164,24 @@ def concatenate(place: Place) -> Iterator[str]:
     yield from same_type(*place.inputs, y)
     if place.options.fusedActivationFunction != fb.ActivationFunctionType.NONE:
         yield "an activation of its own, which TFLM does not take"
-    if y.type == INT8 and any(quantised(tensor) != quantised(y) for tensor in place.inputs):
+    if y.type == INT8 and any(
+        schema.quantization(tensor) != schema.quantization(y) for tensor in place.inputs
+    ):
         yield "inputs and output differ in quantisation, which TFLM does not take"
-    rank, axis = len(sizes(y)), place.options.axis
+    rank, axis = len(schema.shape(y)), place.options.axis
     if not 0 < rank <= 4 or not -rank <= axis < rank:
         yield f"there is no dimension {axis}"
         return
     axis %= rank
     total = 0
     for tensor in place.inputs:
-        if len(sizes(tensor)) != rank:
+        if len(schema.shape(tensor)) != rank:
             yield "the inputs' shapes do not fit"
             return
-        total += sizes(tensor)[axis]
-        if any(sizes(tensor)[i] != sizes(y)[i] for i in range(rank) if i != axis):
+        total += schema.shape(tensor)[axis]
+        if any(schema.shape(tensor)[i] != schema.shape(y)[i] for i in range(rank) if i != axis):
             yield "the inputs' shapes do not fit"
-    if total != sizes(y)[axis]:
+    if total != schema.shape(y)[axis]:
         yield "the output has the wrong size"
 
 
@@ -184,20 +189,24 @@ def pad(place: Place) -> Iterator[str]:
     x, y = place.inputs[0], place.outputs[0]
     yield from same_type(x, y)
     pads = place.data(place.inputs[1])
-    if pads is None or sizes(place.inputs[1]) != (len(sizes(x)), 2) or len(sizes(x)) > 4:
+    if (
+        pads is None
+        or schema.shape(place.inputs[1]) != (len(schema.shape(x)), 2)
+        or len(schema.shape(x)) > 4
+    ):
         yield "the padding is not a constant (dimensions, 2)"
         return
     expected = tuple(
         size + int(before) + int(after)
-        for size, (before, after) in zip(sizes(x), pads.reshape(-1, 2), strict=True)
+        for size, (before, after) in zip(schema.shape(x), pads.reshape(-1, 2), strict=True)
     )
-    if pads.min() < 0 or sizes(y) != expected:
+    if pads.min() < 0 or schema.shape(y) != expected:
         yield f"the output should be {expected}"
 
 
 def branch(place: Place) -> Iterator[str]:
     condition, *given = place.inputs
-    if condition.type != BOOL or math.prod(sizes(condition)) != 1 or None in given:
+    if condition.type != BOOL or math.prod(schema.shape(condition)) != 1 or None in given:
         yield "the condition is not one bool, or an input is missing"
         return
     for target in (place.options.thenSubgraphIndex, place.options.elseSubgraphIndex):
@@ -208,5 +217,7 @@ def branch(place: Place) -> Iterator[str]:
         graph = place.model.subgraphs[target]
         inner = [[graph.tensors[i] for i in side] for side in (graph.inputs, graph.outputs)]
         for mine, theirs in ((given, inner[0]), (place.outputs, inner[1])):
-            if [(t.type, sizes(t)) for t in mine] != [(t.type, sizes(t)) for t in theirs]:
+            if [(t.type, schema.shape(t)) for t in mine] != [
+                (t.type, schema.shape(t)) for t in theirs
+            ]:
                 yield f"types or shapes differ from those of graph {target}"

@@ -13,9 +13,9 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.errors import UserError
-from eexit_tf.tflite import schema
+from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.lineage import resolve
-from eexit_tf.tflite.rewrite import rewritten
+from eexit_tf.tflite.splicing.dense_as_conv import dense_as_conv
 
 _SOFTMAX_VERSION = 2
 _CONVERSIONS = {"DEQUANTIZE", "QUANTIZE"}
@@ -30,14 +30,14 @@ def normalize(content: bytes) -> bytes:
     Raises:
         UserError: the file is not sound, or has an output that cannot be an exit.
     """
-    return schema.write(normalized(schema.read(content)))
+    return flatbuffer.write(normalized(flatbuffer.read(content)))
 
 
 def normalized(model: fb.ModelT, exits: Sequence[str] | None = None) -> fb.ModelT:
     """The same on a checked model without branches; the model given is not changed.
 
     Args:
-        model: what `schema.read` gave.
+        model: what `flatbuffer.read` gave.
         exits: outputs to keep; all if not given.
     """
     model = copy.copy(model)
@@ -57,7 +57,7 @@ def normalized(model: fb.ModelT, exits: Sequence[str] | None = None) -> fb.Model
     maps = ([fb.TensorMapT(n, i) for n, i in side.items()] for side in (inputs, outputs))
     model.signatureDefs = [fb.SignatureDefT(*maps, "serving_default", 0)]
     _drop_unused(main)
-    return rewritten(model)
+    return dense_as_conv(model)
 
 
 def producer(graph: fb.SubGraphT, tensor: int) -> fb.OperatorT | None:

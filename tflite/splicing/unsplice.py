@@ -5,8 +5,9 @@ import copy
 import numpy as np
 from ai_edge_litert import schema_py_generated as fb
 
-from eexit_tf.tflite import schema, spliced
+from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.lineage import Lineage
+from eexit_tf.tflite.splicing import spliced
 
 
 def unsplice(content: bytes) -> bytes:
@@ -18,7 +19,7 @@ def unsplice(content: bytes) -> bytes:
         UserError: not a file made by `splice`.
     """
     exits = spliced.exits(content)
-    model = schema.read(content)
+    model = flatbuffer.read(content)
     flat, scores = _flatten(model)
     flat.inputs = flat.inputs[:1]  # without thresholds
     model.subgraphs = [flat]
@@ -32,7 +33,7 @@ def unsplice(content: bytes) -> bytes:
     signature.outputs = [
         fb.TensorMapT(name, index) for name, index in zip(exits, scores, strict=True)
     ]
-    return schema.write(model)
+    return flatbuffer.write(model)
 
 
 def _flatten(model: fb.ModelT) -> tuple[fb.SubGraphT, list[int]]:

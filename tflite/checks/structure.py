@@ -1,30 +1,14 @@
-"""What native runtimes take on trust in a `.tflite` file, checked before they see it.
-
-TFLM believes every index, shape and scale; a wrong one is a crash. So the whole file is gone
-through here: structure in this module, each operator's shapes, types and scales in
-`operator_checks`.
-"""
+"""The structure of a file: indices, buffers, tensors, the order of operators, metadata."""
 
 import math
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Iterable
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.errors import UserError
-from eexit_tf.tflite.operator_checks import check_operator
-
-DTYPES: Mapping[int, np.dtype] = MappingProxyType(
-    {
-        fb.TensorType.FLOAT32: np.dtype("<f4"),
-        fb.TensorType.INT32: np.dtype("<i4"),
-        fb.TensorType.INT64: np.dtype("<i8"),
-        fb.TensorType.INT8: np.dtype("i1"),
-        fb.TensorType.BOOL: np.dtype("?"),
-    }
-)
-"""Types of tensors that the project handles."""
+from eexit_tf.tflite import schema
+from eexit_tf.tflite.checks.operators import check_operator
 
 MAX_TENSOR_BYTES = 1 << 28
 MAX_RANK = 5
@@ -49,12 +33,12 @@ def check_model(model: fb.ModelT) -> None:
     called: set[int] = set()
     for number, graph in enumerate(model.subgraphs):
         for index, tensor in enumerate(graph.tensors):
-            with_place(tensor_problems(model, tensor), f"graph {number}, tensor {index}")
+            _raise_first(_tensor_problems(model, tensor), f"graph {number}, tensor {index}")
         _check_order(model, graph, number)
     for number, graph in enumerate(model.subgraphs):
         for index, operator in enumerate(graph.operators):
             where = f"graph {number}, operator {index}"
-            with_place(check_operator(model, graph, operator, number, called), where)
+            _raise_first(check_operator(model, graph, operator, number, called), where)
     called |= {signature.subgraphIndex for signature in model.signatureDefs}
     if uncalled := set(range(1, len(model.subgraphs))) - called:
         raise UserError(f"graphs {sorted(uncalled)} are never called: not supported")
@@ -63,20 +47,20 @@ def check_model(model: fb.ModelT) -> None:
     _check_signatures(model)
 
 
-def with_place(problems: Iterable[str], where: str) -> None:
+def _raise_first(problems: Iterable[str], where: str) -> None:
     """Raise the first problem, if any, as a `UserError` that says where it is."""
     for problem in problems:
         raise UserError(f"unsound or unsupported .tflite file: {where}: {problem}")
 
 
-def tensor_problems(model: fb.ModelT, tensor: fb.TensorT) -> Iterable[str]:
+def _tensor_problems(model: fb.ModelT, tensor: fb.TensorT) -> Iterable[str]:
     """What is wrong with one tensor's description."""
-    if tensor.type not in DTYPES:
+    if tensor.type not in schema.DTYPES:
         yield f"type number {tensor.type} is not one of {_type_names()}"
     sizes = [int(size) for size in tensor.shape]
     if len(sizes) > MAX_RANK or any(size <= 0 for size in sizes):
         yield f"shape {sizes} is not a static one of at most {MAX_RANK} dimensions"
-    size = math.prod(sizes) * DTYPES[tensor.type].itemsize
+    size = math.prod(sizes) * schema.DTYPES[tensor.type].itemsize
     if size > MAX_TENSOR_BYTES:
         yield f"{size} bytes are more than the {MAX_TENSOR_BYTES} allowed"
     if tensor.isVariable or tensor.variantTensors or tensor.externalBuffer:
@@ -175,4 +159,4 @@ def _index(index: int, count: int, what: str) -> None:
 
 
 def _type_names() -> str:
-    return ", ".join(dtype.name for dtype in DTYPES.values())
+    return ", ".join(dtype.name for dtype in schema.DTYPES.values())

@@ -17,13 +17,13 @@ from eexit_tf.tflite import schema
 _CONV_VERSION = 3
 
 
-def rewritten(model: fb.ModelT) -> fb.ModelT:
+def dense_as_conv(model: fb.ModelT) -> fb.ModelT:
     """The model with every int8 `FULLY_CONNECTED` of its main graph made a `CONV_2D`.
 
     Outputs in TFLM do not change by this; in LiteRT they become those of TFLM.
 
     Args:
-        model: what `schema.read` gave; it is not changed.
+        model: what `flatbuffer.read` gave; it is not changed.
     """
     model = copy.copy(model)
     model.operatorCodes = list(model.operatorCodes)
