@@ -1,6 +1,7 @@
 """Hypervolume against trials and seconds of training: our oracle against others.
 
-    python benchmarks/oracle.py [--seeds N] [--trials N] [--only METHOD …] [--keep FOLDER]
+    python benchmarks/oracle.py [--seeds N] [--slow-seeds N] [--trials N] [--only METHOD …]
+                                [--keep FOLDER]
 
 Every search is replayed from a table of real trainings (`benchmarks/oracle_table.py` has its
 recipe), so that all of them train the same networks in the same way. Needs the extra
@@ -189,6 +190,8 @@ METHODS: dict[str, Callable[[Replay, int, int], None]] = {
 }
 RIVALS = [name for name in METHODS if "ours" not in name and "given" not in name]
 GIVEN = [name for name in METHODS if "given" in name]
+SLOW = [name for name in METHODS if "GP" in name or "Bayesian" in name]
+"""They think for minutes a search."""
 
 
 def run(
@@ -226,17 +229,17 @@ def _key(values: dict[str, Any]) -> tuple:
 def report(curves: dict[str, list[Curve]], thought: dict[str, float], best: float) -> None:
     trials = len(next(iter(curves.values()))[0])
     marks = sorted({trials // 6, trials // 3, trials // 2, trials})
-    print(f"{'hypervolume after … trials':36}" + "".join(f"{n:>22}" for n in marks), end="")
-    print(f"{'training s':>12}{'thinking s':>12}")
+    print(f"{'hypervolume after … trials':36}" + "".join(f"{n:>24}" for n in marks), end="")
+    print(f"{'training s':>12}{'thinking s':>12}{'seeds':>7}")
     for name, runs in curves.items():
         cells = []
         for n in marks:
             low, middle, high = np.percentile([r[n - 1][1] for r in runs], (25, 50, 75))
             cells.append(f"{middle:.4f} ({low:.4f}-{high:.4f})")
         seconds = statistics.median(r[-1][0] for r in runs)
-        print(f"{name:36}" + "".join(f"{c:>22}" for c in cells), end="")
-        print(f"{seconds:12.0f}{thought[name]:12.1f}")
-    print(f"{'the whole table':36}{best:>22.4f}")
+        print(f"{name:36}" + "".join(f"{c:>24}" for c in cells), end="")
+        print(f"{seconds:12.0f}{thought[name]:12.1f}{len(runs):7}")
+    print(f"{'the whole table':36}{best:>24.4f}")
     if "ours" not in curves:
         return
     mine, seconds = medians(curves["ours"], 1), medians(curves["ours"], 0)
@@ -293,6 +296,7 @@ def plot(curves: dict[str, list[Curve]], best: float, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--slow-seeds", type=int, default=20, help=f"of {', '.join(SLOW)}")
     parser.add_argument("--trials", type=int, default=60)
     parser.add_argument("--only", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--keep", type=Path, help="finished searches, taken from there again")
@@ -307,13 +311,13 @@ def main() -> None:
     thought: dict[str, float] = {}
     for name in arguments.only:
         runs = []
-        for seed in range(arguments.seeds):
+        for seed in range(arguments.slow_seeds if name in SLOW else arguments.seeds):
             print(f"{name}, seed {seed}", end=" \r", flush=True)
             runs.append(run(rows, name, arguments.trials, seed, arguments.keep))
         curves[name] = [curve for curve, _ in runs]
         thought[name] = statistics.median(seconds for _, seconds in runs)
     versions = [f"{m.__name__} {m.__version__}" for m in (keras_tuner, rivals.optuna, np)]
-    print(f"{', '.join(versions)}; medians (quartiles) of {arguments.seeds} seeds")
+    print(f"{', '.join(versions)}; medians (quartiles)")
     report(curves, thought, everything.curve[-1][1])
     plot(curves, everything.curve[-1][1], arguments.plot)
 
