@@ -85,7 +85,8 @@ class SearchFront:
         try:
             return cls.from_json(json.loads(path.read_text()))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{path} is not a front of eexit-tf: {error}") from error
+            said = f"no {error}" if isinstance(error, KeyError) else error
+            raise UserError(f"{path} is not a front of eexit-tf: {said}") from error
 
 
 def _number(count: int) -> int | float:

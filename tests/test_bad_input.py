@@ -107,6 +107,10 @@ CONVERT = "convert found --output {out}/m.tflite"
 # Command lines, and what is said of them.
 COMMANDS = {
     "serach": "No such command 'serach'",
+    "front ''": "an argument is empty",
+    f"{SEARCH} --dataset=": "an argument is empty",
+    f"{SEARCH} --chief :8000": "':8000' is not HOST:PORT",
+    f"{SEARCH} --output good.npz/found": "good.npz is a file; expected a folder",
     f"{SEARCH} --max-mac": "No such option",
     "search --output {out}": "Missing option '--dataset'",
     f"{SEARCH} --max-macs -5": "'-5' is not more than 0",
@@ -143,6 +147,7 @@ COMMANDS = {
     f"{CONVERT} --quantize x": "'x' is not one of 'qat', 'ptq'",
     "convert found --output {out}": "must end in .tflite",
     "convert found --output a_folder.tflite": "'a_folder.tflite' is a directory",
+    "convert found --output found/front.tflite": "found/front.json is not the card of a network",
     f"{COMPILE} --thresholds 0.9": "has 3 exits .* 2 thresholds are needed, but 1",
     f"{COMPILE} --thresholds 0.9,1.5": "expected a threshold from 0 to 1, got 1.5",
     f"{COMPILE} --thresholds nan,0.5": "expected a threshold from 0 to 1, got nan",
@@ -156,6 +161,11 @@ COMMANDS = {
     f"{EVALUATE} --dataset wide.npz": r"takes int8 of shape .*8, 8, 1\), got .*\(\d+, 8, 9, 1\)",
     f"{EVALUATE} --dataset classes.npz": "labels up to 6, the network only 5 classes",
     f"{EVALUATE} --json a_folder.tflite": "'a_folder.tflite' is a directory",
+    f"{EVALUATE} --json early.tflite": "early.tflite must end in .json",
+    f"{EVALUATE} --json early.json": "early.json belongs to early.tflite; choose another name",
+    f"{EVALUATE} --json good.npz/e.json": "good.npz is a file; expected a folder",
+    "export early.json --format cc --output {out}": "cannot read early.json: No such file",
+    "export found/front.json --format cc --output {out}": "not a .tflite file",
 }
 
 NOT_OURS = "expected a self-exiting .tflite file that eexit-tf made"
@@ -355,7 +365,8 @@ def test_an_accuracy_that_training_does_not_reach(
 
 def test_an_output_where_nothing_can_be_written_is_refused(eexit_tf: Run, inputs: Path) -> None:
     line = COMPILE.format(out="/proc/new")
-    check_refusal(eexit_tf(*line.split(), cwd=inputs), "/proc/new: No such file")
+    said = "/proc/new: No such file|/proc is a folder in which you may not write"
+    check_refusal(eexit_tf(*line.split(), cwd=inputs), said)
 
 
 def test_paths_with_brackets_are_shown_as_they_are(

@@ -25,6 +25,19 @@ def read_card(path: Path) -> Mapping[str, Any] | None:
     return value if isinstance(value, dict) and "sha256" in value else None
 
 
+def check_card_place(model: Path) -> None:
+    """Refuse a name for a `.tflite` file whose card would replace something else.
+
+    Raises:
+        UserError: says what is there.
+    """
+    beside = card_path(model)
+    if beside.exists() and read_card(beside) is None:
+        raise UserError(
+            f"{beside} is not the card of a network, which {model} needs there; choose another name"
+        )
+
+
 def card_of(path: Path, content: bytes) -> Mapping[str, Any] | None:
     """The card beside a self-exiting file.
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from eexit_tf.confidences import Confidence
 from eexit_tf.files import write_bytes, write_json
+from eexit_tf.tflite.cards import card_path, check_card_place
 from eexit_tf.vocabulary import Exit
 
 SCHEMA = 1
@@ -134,7 +135,12 @@ class CompiledModel:
         }
 
     def save(self, path: Path | str) -> None:
-        """Write the file and, beside it, its card with the suffix `.json`."""
+        """Write the file and, beside it, its card with the suffix `.json`.
+
+        Raises:
+            UserError: there is another file in the card's place.
+        """
         path = Path(path)
+        check_card_place(path)
         write_bytes(path, self.content)
-        write_json(path.with_suffix(".json"), self.to_json())
+        write_json(card_path(path), self.to_json())

@@ -49,6 +49,14 @@ class Pipeline(click.Group):
         command: click.Command = getattr(import_module(f"{__name__}.{name}"), name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        # An empty path would be the current folder.
+        if any(not arg or (arg.startswith("--") and arg.endswith("=")) for arg in args):
+            raise click.UsageError("an argument is empty; is a variable of the shell not set?")
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)

@@ -7,14 +7,20 @@ import click
 from rich.table import Table
 
 from eexit_tf.cli.console import out, progress
-from eexit_tf.cli.options import dataset_option, json_option, quiet_option, seed_option
+from eexit_tf.cli.options import (
+    dataset_option,
+    json_option,
+    model_argument,
+    quiet_option,
+    seed_option,
+)
 
 if TYPE_CHECKING:
     from eexit_tf.tflite.benchmarking import Benchmark
 
 
 @click.command(short_help="Latency or instructions, arena and accuracy on a device.")
-@click.argument("model", metavar="M.tflite", type=click.Path(path_type=Path))
+@model_argument
 @dataset_option()
 @click.option(
     "--target",

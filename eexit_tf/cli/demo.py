@@ -8,13 +8,13 @@ from pathlib import Path
 import click
 
 from eexit_tf.cli.console import out
-from eexit_tf.cli.options import quiet_option, seed_option
+from eexit_tf.cli.options import output_folder, quiet_option, seed_option
 
 
 @click.command(short_help="All of it on the digits that scikit-learn carries, in minutes.")
 @click.option(
     "--output",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=output_folder,
     default="eexit-demo",
     show_default=True,
     metavar="DIR",

@@ -5,11 +5,17 @@ from pathlib import Path
 import click
 
 from eexit_tf.cli.console import out, progress
-from eexit_tf.cli.options import dataset_option, json_option, quiet_option, seed_option
+from eexit_tf.cli.options import (
+    dataset_option,
+    json_option,
+    model_argument,
+    quiet_option,
+    seed_option,
+)
 
 
 @click.command(short_help="Accuracy, share of samples per exit and mean MACs of a file.")
-@click.argument("model", metavar="M.tflite", type=click.Path(path_type=Path))
+@model_argument
 @dataset_option()
 @click.option(
     "--runtime",

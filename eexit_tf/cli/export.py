@@ -5,14 +5,14 @@ from pathlib import Path
 import click
 
 from eexit_tf.cli.console import out
-from eexit_tf.cli.options import quiet_option, seed_option
+from eexit_tf.cli.options import model_argument, output_folder, quiet_option, seed_option
 
 FORMATS = ("cc", "arduino", "esp-idf", "zephyr", "cmsis")
 """As `eexit_tf.tflite.exporting.projects` has them, which `--help` does not wait for."""
 
 
 @click.command(short_help="Write a C array and a project for a toolchain.")
-@click.argument("model", metavar="M.tflite", type=click.Path(path_type=Path))
+@model_argument
 @click.option(
     "--format",
     "kind",
@@ -22,7 +22,7 @@ FORMATS = ("cc", "arduino", "esp-idf", "zephyr", "cmsis")
 )
 @click.option(
     "--output",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=output_folder,
     required=True,
     metavar="DIR",
     help="New, empty, or holding an earlier export, which is replaced.",

@@ -1,5 +1,6 @@
 """Options that several verbs share, each defined once."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,37 @@ class Count(click.ParamType):
         return count
 
 
+class OutputPath(click.Path):
+    """Where something will be written; refused before the work where that cannot be."""
+
+    def convert(
+        self,
+        value: "str | os.PathLike[str]",
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        path = Path(str(super().convert(value, param, ctx))).absolute()
+        places = (path, *path.parents) if self.dir_okay else path.parents
+        folder = next(place for place in places if os.path.exists(place))
+        if not folder.is_dir():
+            self.fail(f"{folder} is a file; expected a folder", param, ctx)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            self.fail(f"{folder} is a folder in which you may not write", param, ctx)
+        return Path(value)
+
+
+output_file = OutputPath(dir_okay=False)
+output_folder = OutputPath(file_okay=False)
+
+
+model_argument = click.argument(
+    "model",
+    metavar="M.tflite",
+    type=click.Path(path_type=Path),
+    is_eager=True,  # other parameters are checked against it
+)
+
+
 def dataset_option(required: bool = True) -> Callable[[Command], Command]:
     return click.option(
         "--dataset",
@@ -51,7 +83,7 @@ def host_and_port(
     if value is None:
         return None
     host, colon, port = value.rpartition(":")
-    if not (colon and port.isdecimal() and 0 < int(port) < 65536):
+    if not (host.strip("[]") and colon and port.isdecimal() and 0 < int(port) < 65536):
         raise click.BadParameter(f"{value!r} is not HOST:PORT, such as 192.168.1.5:8000")
     return host.strip("[]"), int(port)
 
@@ -63,11 +95,20 @@ def tflite_path(_: click.Context, __: click.Parameter, path: Path | None) -> Pat
     return path
 
 
+def _free_tflite_path(ctx: click.Context, param: click.Parameter, path: Path) -> Path:
+    """The same, where the card will replace nothing else: found out before the work."""
+    from eexit_tf.tflite.cards import check_card_place
+
+    tflite_path(ctx, param, path)
+    check_card_place(path)
+    return path
+
+
 output_option = click.option(
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=output_file,
     required=True,
-    callback=tflite_path,
+    callback=_free_tflite_path,
     metavar="M.tflite",
     help="The file; its card goes beside it, as M.json.",
 )
@@ -98,8 +139,22 @@ runtime_thresholds_option = click.option(
     help="Make thresholds an input, set by the application before each run; these are its default.",
 )
 quiet_option = click.option("--quiet", is_flag=True, help="No progress, only the results.")
+
+
+def _json_path(ctx: click.Context, _: click.Parameter, path: Path | None) -> Path | None:
+    """Refuse to replace the network that is measured, its card, or data."""
+    if path is None:
+        return None
+    model = ctx.params["model"].resolve()
+    if path.suffix != ".json":
+        raise click.BadParameter(f"{path} must end in .json")
+    if path.resolve() == model.with_suffix(".json") or path.resolve().is_relative_to(model):
+        raise click.BadParameter(f"{path} belongs to {ctx.params['model']}; choose another name")
+    return path
+
+
 json_option = click.option(
-    "--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="Also write here."
+    "--json", "json_path", type=output_file, callback=_json_path, help="Also write here."
 )
 
 _BOUNDS = (

@@ -8,6 +8,8 @@ from eexit_tf.cli.console import out, progress
 from eexit_tf.cli.options import (
     Count,
     dataset_option,
+    model_argument,
+    output_file,
     quiet_option,
     seed_option,
     tflite_path,
@@ -18,14 +20,14 @@ from eexit_tf.vocabulary import Bounds
 
 
 @click.command(short_help="Other thresholds for a file, given or searched again.")
-@click.argument("model", metavar="M.tflite", type=click.Path(path_type=Path))
+@model_argument
 @thresholds_option(required=False)
 @click.option("--max-mean-macs", type=Count(), help="Search the best at no more MACs on average.")
 @dataset_option(required=False)
 @click.option("--min-accuracy", type=click.FloatRange(0, 1), help="Of what the search finds.")
 @click.option(
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=output_file,
     callback=tflite_path,
     metavar="M2.tflite",
     help="Another file to write, with its card.  [default: M.tflite itself]",

@@ -11,6 +11,7 @@ from eexit_tf.cli.options import (
     bounds_options,
     dataset_option,
     host_and_port,
+    output_folder,
     quiet_option,
     seed_option,
 )
@@ -22,7 +23,7 @@ from eexit_tf.vocabulary import Bounds
 @dataset_option()
 @click.option(
     "--output",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=output_folder,
     required=True,
     metavar="DIR",
     help="Its folder.",

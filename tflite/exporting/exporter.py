@@ -81,6 +81,7 @@ def load(path: str | Path) -> CompiledModel:
         UserError: not such a file, or a card that belongs to another file or is damaged.
     """
     content = read_file(path)
+    spliced.inspect(content)  # is refused before its card
     card = card_of(Path(path), content)
     return describe(content, divisor=1.0 if card is None else float(card["input"]["divisor"]))
 
