@@ -2,13 +2,11 @@
 
 import hashlib
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from conftest import Run
 
-EEXIT_TF = Path(sys.executable).with_name("eexit-tf")
 MADE = (
     "front.json",
     "front.png",
@@ -21,15 +19,11 @@ MADE = (
 NOISE = ("tensorflow", "xla", "cuda", "absl", "warning", "deprecat", "keras", "oneDNN".lower())
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(EEXIT_TF), *arguments], capture_output=True, text=True, check=False)
-
-
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def demo(installed_eexit_tf: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The demo's folder and all that it printed."""
     output = tmp_path_factory.mktemp("demo") / "out"
-    done = run("demo", "--output", str(output))
+    done = installed_eexit_tf("demo", "--output", output, cwd=output.parent)
     assert done.returncode == 0, done.stderr
     return output, done.stdout + done.stderr
 
@@ -73,12 +67,13 @@ def test_both_runtimes_measure_the_same(demo: tuple[Path, str]) -> None:
 
 @pytest.mark.parametrize("runtime", ["litert", "tflm"])
 def test_the_card_promises_exactly_what_is_measured(
-    demo: tuple[Path, str], runtime: str, tmp_path: Path
+    eexit_tf: Run, demo: tuple[Path, str], runtime: str, tmp_path: Path
 ) -> None:
     output, _ = demo
     card, path = read(output / "model.json"), tmp_path / "validation.json"
     arguments = ("--dataset", "digits", "--split", "validation", "--runtime", runtime)
-    done = run("evaluate", str(output / "model.tflite"), *arguments, "--json", str(path))
+    model = output / "model.tflite"
+    done = eexit_tf("evaluate", model, *arguments, "--json", path, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = read(path)
     assert found["accuracy"] == card["val_accuracy"]
@@ -105,10 +100,10 @@ def test_the_card_describes_the_file(demo: tuple[Path, str]) -> None:
     )
 
 
-def test_a_second_run_resumes(demo: tuple[Path, str]) -> None:
+def test_a_second_run_resumes(installed_eexit_tf: Run, demo: tuple[Path, str]) -> None:
     output, _ = demo
     before = {name: (output / name).stat().st_mtime_ns for name in ("front.json", "model.tflite")}
-    again = run("demo", "--output", str(output))
+    again = installed_eexit_tf("demo", "--output", output, cwd=output.parent)
     assert again.returncode == 0, again.stderr
     assert "trial 1 of" not in again.stderr
     assert "$ eexit-tf convert" not in again.stdout

@@ -8,18 +8,17 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from conftest import EEXIT_TF
 
 from eexit_tf.cli import cli
 from eexit_tf.locks import holder
 
-EEXIT_TF = Path(sys.executable).with_name("eexit-tf")
 FAKE_TRAINING = Path(__file__).with_name("fake_training")
 TRIALS = 3
 KILLS = int(os.environ.get("EEXIT_TF_KILLS", "2"))
