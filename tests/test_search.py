@@ -2,49 +2,33 @@
 
 import itertools
 import json
-import os
 import shutil
-import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
+from conftest import EEXIT_TF, Run
 
-EEXIT_TF = Path(sys.executable).with_name("eexit-tf")
+from eexit_tf.outputs import ExitOutputs
+
 TRIALS = 3
+PATIENCE = 1200
+"""Seconds until a search has come so far, on a busy machine."""
+
+
+def command(dataset: Path, output: Path) -> list[str | Path]:
+    trials = ["--max-trials", str(TRIALS), "--epochs", "2", "--seed", "3", "--max-macs", "60k"]
+    return ["search", "--dataset", dataset, "--output", output, *trials]
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A quarter of the digits: enough to train on for a moment."""
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    path = tmp_path_factory.mktemp("data") / "some-digits.npz"
-    x = (digits.images[:450] * 15.9375).astype(np.uint8)
-    np.savez(path, x_train=x, y_train=digits.target[:450])
-    return path
-
-
-def command(dataset: Path, output: Path) -> list[str]:
-    bounds = ["--max-macs", "60k"]
-    trials = ["--max-trials", str(TRIALS), "--epochs", "2", "--seed", "3"]
-    return [
-        str(EEXIT_TF),
-        "search",
-        *("--dataset", str(dataset), "--output", str(output)),
-        *bounds,
-        *trials,
-    ]
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def uninterrupted(
+    eexit_tf: Run, some_digits: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A search in this process, not the first thing that happens in it."""
     output = tmp_path_factory.mktemp("whole") / "search"
-    run = subprocess.run(command(dataset, output), capture_output=True, text=True, check=False)
+    run = eexit_tf(*command(some_digits, output), cwd=output.parent)
     assert run.returncode == 0, run.stderr
     assert run.stderr.count("trial ") == TRIALS, run.stderr
     return output
@@ -59,24 +43,31 @@ def finished(output: Path) -> list[str]:
     return done
 
 
+def training(output: Path, trial: int) -> bool:
+    return (output / "trials" / f"trial_{trial}").exists()
+
+
 def test_a_killed_search_loses_no_finished_trial_and_ends_in_the_same_front(
-    dataset: Path, uninterrupted: Path, tmp_path: Path
+    installed_eexit_tf: Run, some_digits: Path, uninterrupted: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "search"
     kept: dict[Path, bytes] = {}
     # Once in the middle of the first trial, then in the middle of the last one.
     for already in (0, TRIALS - 1):
-        process = subprocess.Popen(
-            command(dataset, output), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        deadline = time.monotonic() + 300
-        while len(finished(output)) < already or not list(output.glob(f"trials/trial_{already}")):
-            assert process.poll() is None, "the search ended before it was killed"
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        time.sleep(0.7)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        with subprocess.Popen(
+            [EEXIT_TF, *command(some_digits, output)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            try:
+                deadline = time.monotonic() + PATIENCE
+                while len(finished(output)) < already or not training(output, already):
+                    assert process.poll() is None, "the search ended before it was killed"
+                    assert time.monotonic() < deadline
+                    time.sleep(0.05)
+                time.sleep(0.7)
+            finally:
+                process.kill()
         for path, content in kept.items():
             assert path.read_bytes() == content, f"{path} was made again"
         kept = {
@@ -84,18 +75,18 @@ def test_a_killed_search_loses_no_finished_trial_and_ends_in_the_same_front(
             for trial in finished(output)
             for path in (output / "trials" / trial).iterdir()
         }
-    run = subprocess.run(command(dataset, output), capture_output=True, text=True, check=False)
+    run = installed_eexit_tf(*command(some_digits, output), cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     for path, content in kept.items():
         assert path.read_bytes() == content, f"{path} was made again"
     assert (output / "front.json").read_text() == (uninterrupted / "front.json").read_text()
 
 
-def test_a_finished_search_runs_again_without_training(dataset: Path, uninterrupted: Path) -> None:
+def test_a_finished_search_runs_again_without_training(
+    eexit_tf: Run, some_digits: Path, uninterrupted: Path
+) -> None:
     before = (uninterrupted / "front.json").stat().st_mtime_ns
-    run = subprocess.run(
-        command(dataset, uninterrupted), capture_output=True, text=True, check=False
-    )
+    run = eexit_tf(*command(some_digits, uninterrupted), cwd=uninterrupted)
     assert run.returncode == 0, run.stderr
     assert "trial " not in run.stderr
     assert (uninterrupted / "front.json").stat().st_mtime_ns == before
@@ -103,8 +94,6 @@ def test_a_finished_search_runs_again_without_training(dataset: Path, uninterrup
 
 def test_the_front_keeps_its_promises(uninterrupted: Path) -> None:
     """Each point is on the trial's stored outputs exactly what front.json says."""
-    from eexit_tf.outputs import ExitOutputs
-
     front = json.loads((uninterrupted / "front.json").read_text())
     assert set(front) >= {
         "schema",
@@ -133,11 +122,13 @@ def test_the_front_keeps_its_promises(uninterrupted: Path) -> None:
         assert round(point["val_accuracy"] * outputs.samples, 6).is_integer()
 
 
-def test_a_damaged_state_is_explained(dataset: Path, uninterrupted: Path, tmp_path: Path) -> None:
+def test_a_damaged_state_is_explained(
+    eexit_tf: Run, some_digits: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
     output = tmp_path / "search"
     shutil.copytree(uninterrupted, output)
     (output / "trials" / "oracle.json").write_text('{"ongoing_trials": ')
-    run = subprocess.run(command(dataset, output), capture_output=True, text=True, check=False)
+    run = eexit_tf(*command(some_digits, output), cwd=tmp_path)
     assert run.returncode == 2
     assert "--overwrite starts over" in run.stderr
     assert "Traceback" not in run.stderr
