@@ -8,7 +8,7 @@ from eexit_tf.building import extend
 from eexit_tf.errors import UserError
 from eexit_tf.heads import check_head, head
 from eexit_tf.keras import keras
-from eexit_tf.network_costs import exit_costs
+from eexit_tf.network_costs import exit_costs, has_softmax
 from eexit_tf.vocabulary import Exit
 
 
@@ -128,9 +128,6 @@ def _in_order(net: keras.Model) -> keras.Model:
 
 
 def _own_classifier(backbone: keras.Model) -> Any | None:
-    layer = backbone.layers[-1]
     if len(backbone.outputs) != 1 or len(backbone.output_shape) != 2:
         return None
-    activation = getattr(layer, "activation", None)
-    softmax = getattr(activation, "__name__", "") == "softmax" or type(layer).__name__ == "Softmax"
-    return backbone.output if softmax else None
+    return backbone.output if has_softmax(backbone.layers[-1]) else None

@@ -42,7 +42,7 @@ def layer_macs(layer: Any) -> int:
         return 0
     output = layer.output_shape[1:]
     inputs = layer.input_shape
-    own = costs.elementwise_macs(output) if _has_softmax(layer) else 0
+    own = costs.elementwise_macs(output) if has_softmax(layer) else 0
     if kind == "Conv2D":
         channels = inputs[-1] // layer.groups
         return own + costs.conv_macs(output, layer.kernel_size, channels)
@@ -151,7 +151,8 @@ def _units(unit: Unit, needed: dict[Unit, frozenset[Unit]]) -> frozenset[Unit]:
     return needed[unit]
 
 
-def _has_softmax(layer: Any) -> bool:
+def has_softmax(layer: Any) -> bool:
+    """Whether a Keras layer ends in a softmax."""
     activation = getattr(layer, "activation", None)
     return type(layer).__name__ == "Softmax" or getattr(activation, "__name__", "") == "softmax"
 

@@ -50,7 +50,9 @@ class Exit:
     def parse(cls, name: str) -> "Exit":
         """The exit behind an output's name; a name that is not ours is a head of its own."""
         at, separator, head = name.removeprefix("quant_").partition(NAME_SEPARATOR)
-        return cls(at, head) if separator and at and head else cls(name.replace("__", "_"), "own")
+        if separator and at and head:
+            return cls(at, head)
+        return cls(name.replace(NAME_SEPARATOR, "_"), "own")
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from eexit_tf.errors import UserError
 from eexit_tf.tflite import costs, flatbuffer, schema
 from eexit_tf.tflite.arena import measure
+from eexit_tf.tflite.lineage import producer
 from eexit_tf.tflite.runtimes import LiteRT, Tflm
 from eexit_tf.tflite.splicing import splice, spliced
 from eexit_tf.tflite.splicing.memory_plan import ALIGNMENT, METADATA, plan
-from eexit_tf.tflite.splicing.normalize import normalize, producer
+from eexit_tf.tflite.splicing.normalize import normalize
 from eexit_tf.tflite.splicing.stages import cut
 
 SAMPLES = 300

@@ -1,4 +1,4 @@
-"""Where a tensor of the main graph comes from."""
+"""Where a tensor comes from, and what nothing needs."""
 
 from ai_edge_litert import schema_py_generated as fb
 
@@ -23,6 +23,18 @@ class Lineage:
     def ancestors(self, tensor: int) -> set[int]:
         """Positions of the operators that have to run for this tensor."""
         return self._needs.get(tensor, set())
+
+
+def prune(model: fb.ModelT) -> None:
+    """Drop operators of the main graph that none of its outputs needs, in place."""
+    main, lineage = model.subgraphs[0], Lineage(model)
+    needed = set().union(*(lineage.ancestors(int(index)) for index in main.outputs))
+    main.operators = [main.operators[position] for position in sorted(needed)]
+
+
+def producer(graph: fb.SubGraphT, tensor: int) -> fb.OperatorT | None:
+    """The operator that writes a tensor."""
+    return next((op for op in graph.operators if tensor in op.outputs), None)
 
 
 def resolve(model: fb.ModelT, name: str) -> int:

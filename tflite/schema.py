@@ -83,6 +83,12 @@ def outputs_by_name(model: fb.ModelT) -> dict[str, int]:
     return _by_name(model, "outputs")
 
 
+def sign(model: fb.ModelT, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> None:
+    """Give the model one signature: names of tensors of the main subgraph -> their indices."""
+    sides = ([fb.TensorMapT(n, int(i)) for n, i in side.items()] for side in (inputs, outputs))
+    model.signatureDefs = [fb.SignatureDefT(*sides, "serving_default", 0)]
+
+
 def metadata(model: fb.ModelT, name: str) -> bytes | None:
     """The content of the metadata entry of that name."""
     for entry in model.metadata:

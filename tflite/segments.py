@@ -179,9 +179,8 @@ def _segment(
     outputs = [stage.scores, *sorted((made & later) - {stage.scores})]
     model, main = copy.copy(static), copy.copy(static.subgraphs[0])
     main.inputs, main.outputs = np.array(inputs, np.int32), np.array(outputs, np.int32)
-    maps = ([fb.TensorMapT(names[i], i) for i in side] for side in (inputs, outputs))
     model.subgraphs = [main]
-    model.signatureDefs = [fb.SignatureDefT(*maps, "serving_default", 0)]
+    schema.sign(model, *({names[i]: i for i in side} for side in (inputs, outputs)))
     builder = Builder(model)
     graph = builder.graph("main", inputs)
     for position in stage.operators:

@@ -64,7 +64,7 @@ def benchmark(
     samples = Samples(*samples)
     reference = EarlyExitInterpreter(content)
     names = reference.exits
-    static = splice(unsplice(content), names[-1:], [-128])
+    static = splice(unsplice(content), names[-1:], [spliced.LOWEST])
     networks = [Network(content, _thresholds(content)), Network(static)]
     inputs = quantise(networks[0].model, samples.x)
     _check(target, tflm)

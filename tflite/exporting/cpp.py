@@ -17,7 +17,6 @@ from eexit_tf.version import __version__
 
 _BYTES_A_LINE = 16
 _NAME_LENGTH = 40
-_THRESHOLDS = "thresholds"
 
 
 def identifier(name: str) -> str:
@@ -87,9 +86,9 @@ def values(card: CompiledModel, model: fb.ModelT, name: str) -> dict[str, str]:
 
 def thresholds_input(model: fb.ModelT) -> int:
     """Which of the network's inputs takes its thresholds; -1 if they are constants."""
-    names = schema.inputs_by_name(model)
-    inputs = [int(index) for index in model.subgraphs[0].inputs]
-    return inputs.index(names[_THRESHOLDS]) if _THRESHOLDS in names and len(inputs) > 1 else -1
+    index = schema.inputs_by_name(model).get(spliced.THRESHOLDS)
+    inputs = [int(i) for i in model.subgraphs[0].inputs]
+    return inputs.index(index) if index is not None and len(inputs) > 1 else -1
 
 
 def array(content: bytes) -> str:

@@ -86,20 +86,12 @@ class Builder:
         ]
         names = {index: name for name, index in schema.inputs_by_name(self.old).items()}
         main = self._graphs[0]
-        model.signatureDefs = [
-            fb.SignatureDefT(
-                inputs=[
-                    fb.TensorMapT(names[int(old)], new)
-                    for old, new in zip(self.source.inputs, main.inputs, strict=True)
-                ],
-                outputs=[
-                    fb.TensorMapT(name, index)
-                    for name, index in zip(outputs, main.outputs, strict=True)
-                ],
-                signatureKey="serving_default",
-                subgraphIndex=0,
-            )
-        ]
+        inputs = [names[int(old)] for old in self.source.inputs]
+        schema.sign(
+            model,
+            dict(zip(inputs, main.inputs, strict=True)),
+            dict(zip(outputs, main.outputs, strict=True)),
+        )
         return model
 
 

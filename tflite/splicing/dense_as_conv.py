@@ -13,6 +13,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.tflite import schema
+from eexit_tf.tflite.lineage import prune
 
 _CONV_VERSION = 3
 
@@ -65,7 +66,8 @@ class _Rewriter:
                 if name == "RESHAPE":
                     self.source[y] = self.source.get(x, x)
                 self.operators.append(op)
-        self._drop_unused()
+        self.graph.operators = self.operators
+        prune(self.model)
 
     def _on_map(self, tensor: int) -> int | None:
         """A tensor of shape (n, 1, 1, c) with the same content as this one of shape (n, c)."""
@@ -158,14 +160,3 @@ class _Rewriter:
         kind = type(options).__name__.removesuffix("T")
         op.builtinOptions, op.builtinOptionsType = options, getattr(fb.BuiltinOptions, kind)
         self.operators.append(op)
-
-    def _drop_unused(self) -> None:
-        """Reshapes that nothing reads any more."""
-        read = {int(i) for i in self.graph.outputs}
-        kept = []
-        for op in reversed(self.operators):
-            if schema.op_name(self.model, op) == "RESHAPE" and int(op.outputs[0]) not in read:
-                continue
-            read |= {int(i) for i in op.inputs}
-            kept.append(op)
-        self.graph.operators = kept[::-1]

@@ -14,7 +14,7 @@ from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.errors import UserError
 from eexit_tf.tflite import flatbuffer, schema
-from eexit_tf.tflite.lineage import resolve
+from eexit_tf.tflite.lineage import producer, prune, resolve
 from eexit_tf.tflite.splicing.dense_as_conv import dense_as_conv
 
 _SOFTMAX_VERSION = 2
@@ -54,15 +54,9 @@ def normalized(model: fb.ModelT, exits: Sequence[str] | None = None) -> fb.Model
     }
     main.inputs = np.array(list(inputs.values()), np.int32)
     main.outputs = np.array(list(outputs.values()), np.int32)
-    maps = ([fb.TensorMapT(n, i) for n, i in side.items()] for side in (inputs, outputs))
-    model.signatureDefs = [fb.SignatureDefT(*maps, "serving_default", 0)]
-    _drop_unused(main)
+    schema.sign(model, inputs, outputs)
+    prune(model)
     return dense_as_conv(model)
-
-
-def producer(graph: fb.SubGraphT, tensor: int) -> fb.OperatorT | None:
-    """The operator that writes a tensor."""
-    return next((op for op in graph.operators if tensor in op.outputs), None)
 
 
 def _int8_input(model: fb.ModelT, index: int) -> int:
@@ -121,14 +115,3 @@ def _add_softmax(model: fb.ModelT, logits: int) -> int:
     op.builtinOptionsType = fb.BuiltinOptions.SoftmaxOptions
     main.operators.append(op)
     return int(op.outputs[0])
-
-
-def _drop_unused(main: fb.SubGraphT) -> None:
-    """Conversions that no output needs any more."""
-    read = {int(index) for index in main.outputs}
-    kept = []
-    for op in reversed(main.operators):
-        if read & {int(index) for index in op.outputs}:
-            read |= {int(index) for index in op.inputs}
-            kept.append(op)
-    main.operators = kept[::-1]

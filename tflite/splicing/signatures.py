@@ -7,7 +7,7 @@ from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.errors import UserError
 from eexit_tf.tflite import schema
-from eexit_tf.tflite.lineage import Lineage
+from eexit_tf.tflite.lineage import prune
 from eexit_tf.tflite.splicing.stages import check_without_branches
 
 
@@ -40,15 +40,12 @@ def select(model: fb.ModelT, name: str | None = None) -> fb.ModelT:
     graph.inputs = np.array(list(inputs.values()), np.int32)
     graph.outputs = np.array(list(outputs.values()), np.int32)
     model.subgraphs = [graph]
-    lineage = Lineage(model)
-    needed = set().union(*(lineage.ancestors(index) for index in outputs.values()))
-    graph.operators = [graph.operators[position] for position in sorted(needed)]
+    prune(model)
     read = {int(i) for op in graph.operators for i in op.inputs} | set(outputs.values())
     for index in sorted(read & left_out):
         tensor = schema.text(graph.tensors[index].name)
         raise UserError(f"signature {name} leaves out the input {tensor}, which its outputs need")
-    maps = ([fb.TensorMapT(n, i) for n, i in side.items()] for side in (inputs, outputs))
-    model.signatureDefs = [fb.SignatureDefT(*maps, "serving_default", 0)]
+    schema.sign(model, inputs, outputs)
     return model
 
 

@@ -16,12 +16,12 @@ from ai_edge_litert import schema_py_generated as fb
 from eexit_tf.confidences import Confidence, check_confidence
 from eexit_tf.errors import UserError
 from eexit_tf.tflite import flatbuffer, schema
-from eexit_tf.tflite.lineage import resolve
+from eexit_tf.tflite.lineage import producer, resolve
 from eexit_tf.tflite.splicing import spliced
 from eexit_tf.tflite.splicing.builder import Builder, Graph
 from eexit_tf.tflite.splicing.decision import constant_threshold, decide, slice_threshold
 from eexit_tf.tflite.splicing.memory_plan import add_plan
-from eexit_tf.tflite.splicing.normalize import normalized, producer
+from eexit_tf.tflite.splicing.normalize import normalized
 from eexit_tf.tflite.splicing.stages import Stages, check_static, cut
 
 
@@ -123,7 +123,7 @@ def _with_bare_scores(model: fb.ModelT, exits: Sequence[str]) -> fb.ModelT:
     main = copy.copy(model.subgraphs[0])
     named = {name: bare.get(i, i) for name, i in schema.outputs_by_name(model).items()}
     main.outputs = np.array(list(named.values()), np.int32)
-    _sign(model, schema.inputs_by_name(model), named)
+    schema.sign(model, schema.inputs_by_name(model), named)
     model.subgraphs = [main]
     return model
 
@@ -142,13 +142,8 @@ def _add_thresholds(model: fb.ModelT) -> int:
     main.tensors.append(tensor)
     inputs[spliced.THRESHOLDS] = len(main.tensors) - 1
     main.inputs = np.array(list(inputs.values()), np.int32)
-    _sign(model, inputs, outputs)
+    schema.sign(model, inputs, outputs)
     return inputs[spliced.THRESHOLDS]
-
-
-def _sign(model: fb.ModelT, inputs: dict[str, int], outputs: dict[str, int]) -> None:
-    maps = ([fb.TensorMapT(n, i) for n, i in side.items()] for side in (inputs, outputs))
-    model.signatureDefs = [fb.SignatureDefT(*maps, "serving_default", 0)]
 
 
 @dataclass(frozen=True)

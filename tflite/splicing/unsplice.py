@@ -6,7 +6,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.tflite import flatbuffer, schema
-from eexit_tf.tflite.lineage import Lineage
+from eexit_tf.tflite.lineage import prune
 from eexit_tf.tflite.splicing import spliced
 
 
@@ -20,19 +20,16 @@ def unsplice(content: bytes) -> bytes:
     """
     exits = spliced.exits(content)
     model = flatbuffer.read(content)
+    names = schema.inputs_by_name(model)
     flat, scores = _flatten(model)
     flat.inputs = flat.inputs[:1]  # without thresholds
     model.subgraphs = [flat]
     model.metadata = []
     scores = [_as_vector(model, flat, index) for index in scores]
-    needed = sorted(set().union(*(Lineage(model).ancestors(index) for index in scores)))
-    flat.operators = [flat.operators[position] for position in needed]
     flat.outputs = np.array(scores, np.int32)
-    signature = model.signatureDefs[0]
-    signature.inputs = [e for e in signature.inputs if e.tensorIndex == flat.inputs[0]]
-    signature.outputs = [
-        fb.TensorMapT(name, index) for name, index in zip(exits, scores, strict=True)
-    ]
+    inputs = {name: i for name, i in names.items() if i == flat.inputs[0]}
+    schema.sign(model, inputs, dict(zip(exits, scores, strict=True)))
+    prune(model)
     return flatbuffer.write(model)
 
 
