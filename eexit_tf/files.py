@@ -1,10 +1,29 @@
-"""Files that are either whole or not there: written beside their place, then renamed."""
+"""Reading what the user named, and files and folders that are either whole or not there.
+
+They are written beside their place, then renamed.
+"""
 
 import json
 import os
+import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from eexit_tf.errors import UserError
+
+
+def read_bytes(path: Path | str) -> bytes:
+    """The content of a file.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
 
 
 def write_bytes(path: Path | str, content: bytes) -> Path:
@@ -27,8 +46,32 @@ def write_bytes(path: Path | str, content: bytes) -> Path:
 
 def write_json(path: Path | str, value: Any) -> Path:
     """Write ``value`` as indented JSON, atomically; a file that says the same stays untouched."""
-    content = (json.dumps(value, indent=2) + "\n").encode()
-    path = Path(path)
+    path, content = Path(path), json_bytes(value)
     if path.is_file() and path.read_bytes() == content:
         return path
     return write_bytes(path, content)
+
+
+def json_bytes(value: Any) -> bytes:
+    """``value`` as indented JSON."""
+    return (json.dumps(value, indent=2) + "\n").encode()
+
+
+def write_folder(path: Path | str, files: Mapping[str, bytes]) -> Path:
+    """Write a folder with these files, by their paths in it, whole or not at all.
+
+    One that is there is replaced.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        new, old = beside / "new", beside / "old"
+        for name, content in files.items():
+            write_bytes(new / name, content)
+        if path.exists():
+            os.replace(path, old)
+        os.replace(new, path)
+    finally:
+        shutil.rmtree(beside)
+    return path

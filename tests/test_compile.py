@@ -185,7 +185,7 @@ def test_the_metadata_can_be_read_by_anyone() -> None:
                 "confidence": "margin",
                 "runtime_thresholds": at_run_time,
             }
-            assert spliced.thresholds(file) == [*thresholds, -128]
+            assert spliced.inspect(file).thresholds == (*thresholds, -128)
 
 
 @pytest.mark.parametrize(
@@ -254,6 +254,8 @@ def test_evaluation_counts_what_happens(tmp_path: Path) -> None:
         assert sum(exit_.share > 0 for exit_ in results[0].exits) > 2
         assert [exit_.macs for exit_ in results[0].exits] == [e.macs for e in model.exits]
         assert model.runtime_thresholds == at_run_time
+    with pytest.raises(UserError, match="expected labelled samples, got none"):
+        evaluate(model, Samples(samples.x[:0], samples.y[:0]))
 
 
 def test_damaged_files_work_or_are_refused() -> None:

@@ -133,7 +133,7 @@ def with_thresholds_as_input(content: bytes) -> bytes:
     """A network that has an input for thresholds (and does not use it)."""
     model = flatbuffer.read(content)
     main = model.subgraphs[0]
-    exits = len(spliced.exits(content))
+    exits = len(spliced.inspect(content).exits)
     main.tensors.append(
         fb.TensorT(
             shape=np.array([exits - 1], np.int32),

@@ -61,7 +61,7 @@ def test_nothing_is_left_of_an_export_that_fails(
     def full(path: Path, content: bytes) -> Path:
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr("eexit_tf.tflite.exporting.exporter.write_bytes", full)
+    monkeypatch.setattr("eexit_tf.files.write_bytes", full)
     with pytest.raises(OSError, match="No space"):
         export(early_model, tmp_path / "project", format="cc")
     assert not list(tmp_path.iterdir())

@@ -126,7 +126,7 @@ def _retune(source: Path, target: Path) -> None:
     from eexit_tf.tflite.splicing import spliced
 
     content = spliced.retune(source.read_bytes(), [77, 0])
-    assert spliced.thresholds(content) == [77, -128]
+    assert spliced.inspect(content).thresholds == (77, -128)
 
 
 def _evaluate(runtime: str) -> Callable[[Path, Path], None]:

@@ -125,7 +125,7 @@ def test_given_thresholds_are_patched_and_said_in_the_card(
     before, first = path.read_bytes(), card_of(path)
     said = retune(path, "--thresholds", "0.25,0.5")
     assert "thresholds 0.25, 0.5" in said
-    assert spliced.thresholds(path.read_bytes()) == [-64, 0, -128]
+    assert spliced.inspect(path.read_bytes()).thresholds == (-64, 0, -128)
     assert len(path.read_bytes()) == len(before)
     card = card_of(path)
     assert [exit_["threshold_int8"] for exit_ in card["exits"]] == [-64, 0, -128]
@@ -143,7 +143,7 @@ def test_another_output_leaves_the_file_alone(place: Path, tmp_path: Path) -> No
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
     other = tmp_path / "other.tflite"
     retune(path, "--thresholds", "0.1,0.2", "--output", other)
-    assert spliced.thresholds(other.read_bytes()) == [26 - 128, 52 - 128, -128]
+    assert spliced.inspect(other.read_bytes()).thresholds == (26 - 128, 52 - 128, -128)
     assert card_of(other)["input"]["divisor"] == 4.0
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.name in before} == before
 

@@ -13,9 +13,9 @@ from networks import convert, int8_inputs, multi_exit, order_of
 
 from eexit_tf.errors import UserError
 from eexit_tf.tflite import arena, flatbuffer, schema
-from eexit_tf.tflite.interpreter import EarlyExitInterpreter, int8_threshold
+from eexit_tf.tflite.interpreter import EarlyExitInterpreter
 from eexit_tf.tflite.runtimes import LiteRT, Runtime, Tflm
-from eexit_tf.tflite.splicing import splice
+from eexit_tf.tflite.splicing import splice, spliced
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,7 @@ def test_thresholds_can_be_given(content: bytes, shape: tuple[int, ...]) -> None
 
 
 def test_a_threshold_is_the_next_level_up() -> None:
-    assert [int8_threshold(t) for t in (0, 0.5, 0.9, 255 / 256, 0.999, 1)] == [
+    assert [spliced.int8_threshold(t) for t in (0, 0.5, 0.9, 255 / 256, 0.999, 1)] == [
         -128,
         0,
         231 - 128,
@@ -165,7 +165,7 @@ def test_a_threshold_is_the_next_level_up() -> None:
     ("arguments", "said"),
     [
         ({"runtime": "onnx"}, "unknown runtime 'onnx'"),
-        ({"thresholds": [0.5]}, "expected 3 thresholds"),
+        ({"thresholds": [0.5]}, "so 2 thresholds are needed, but 1 were given"),
         ({"thresholds": [0.5, 2]}, "from 0 to 1"),
         ({"model": "/nowhere/model.tflite"}, "cannot read"),
         ({"model": b"nothing"}, "not a .tflite file"),

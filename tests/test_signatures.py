@@ -46,7 +46,7 @@ def test_one_of_several_signatures_is_taken(graph_each: bool, tmp_path: Path) ->
     assert compile_file(path, thresholds, signature="all").content == expected
     taken = compile_file(path, thresholds[:1], signature="first_two").content
     prefix = "my_" if graph_each else ""
-    assert spliced.exits(taken) == [prefix + name for name in order[:2]]
+    assert spliced.inspect(taken).exits == tuple(prefix + name for name in order[:2])
     main = flatbuffer.read(multi).subgraphs[0]
     x = int8_inputs(schema.shape(main.tensors[main.inputs[0]])[1:], 60)
     fewer = LiteRT(splice.splice(multi, order[:2], [20, 0]))

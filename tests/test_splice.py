@@ -86,8 +86,8 @@ def test_every_subset_of_exits_equals_the_static_network(seed: int, share_head: 
         for exits in list(combinations(order, count))[::4]:
             levels = thresholds_that_share(outputs, exits)
             content = splice.splice(multi, exits, levels)
-            assert spliced.thresholds(content) == levels
-            assert spliced.exits(content) == list(exits)
+            known = spliced.inspect(content)
+            assert (known.thresholds, known.exits) == (tuple(levels), tuple(exits))
             reached = max(reached, len(check_equal(content, static, exits, levels)))
             model = flatbuffer.read(content)
             check_plan(model)
@@ -166,7 +166,7 @@ def test_one_exit_has_no_branch() -> None:
         names = {schema.op_name(model, op) for op in model.subgraphs[0].operators}
         assert len(model.subgraphs) == 1
         assert not names & {"IF", "GREATER_EQUAL"}
-        assert spliced.thresholds(content) == [-128]
+        assert spliced.inspect(content).thresholds == (-128,)
         check_equal(content, normalize(multi), [name], [-128])
 
 
@@ -219,7 +219,7 @@ def test_float_networks() -> None:
     levels = [int(np.median(level)) - 128 for level in 256 * scores.max(axis=2)]
     levels[-1] = -128
     content = splice.splice(multi, order, levels)
-    assert spliced.thresholds(content) == levels
+    assert spliced.inspect(content).thresholds == tuple(levels)
     limits = (np.array(levels) + 128)[:, None] / 256
     index = (scores.max(axis=2) >= limits).argmax(axis=0)
     found = LiteRT(content).run(x)
@@ -232,8 +232,9 @@ def test_labels_are_kept() -> None:
     multi = three_exits()
     order = order_of(multi)
     names = ["cat", "dog", "ørn", "4", "5"]
-    assert spliced.labels(splice.splice(multi, order, [1, 2, 3], labels=names)) == names
-    assert spliced.labels(splice.splice(multi, order, [1, 2, 3])) is None
+    named, plain = (splice.splice(multi, order, [1, 2, 3], labels=said) for said in (names, None))
+    assert spliced.inspect(named).labels == tuple(names)
+    assert spliced.inspect(plain).labels is None
     with pytest.raises(UserError, match="2 labels for a network with 5 classes"):
         splice.splice(multi, order, [1, 2, 3], labels=names[:2])
 
@@ -244,7 +245,7 @@ def test_retuning_patches_the_thresholds_and_nothing_else() -> None:
     content = splice.splice(multi, order, [10, 20, 0])
     retuned = spliced.retune(content, [-5, 77, 0])
     assert retuned == splice.splice(multi, order, [-5, 77, 0])
-    assert spliced.thresholds(content) == [10, 20, -128]
+    assert spliced.inspect(content).thresholds == (10, 20, -128)
     changed = [i for i, (a, b) in enumerate(zip(content, retuned, strict=True)) if a != b]
     assert len(changed) == 2 + len(b"10") + len(b"20")  # two constants and what metadata says
 
@@ -274,7 +275,7 @@ def test_what_cannot_be_spliced_is_said() -> None:
     content = splice.splice(multi, order, [1, 2, 3])
     with pytest.raises(UserError, match="leaves early by itself"):
         splice.splice(content, ["scores"], [0])
-    for ask in (spliced.thresholds, spliced.exits, lambda c: spliced.retune(c, [1])):
+    for ask in (spliced.inspect, lambda c: spliced.retune(c, [1])):
         with pytest.raises(UserError, match=r"self-exiting \.tflite file that eexit-tf made"):
             ask(multi)
 
@@ -297,7 +298,7 @@ def test_logits_get_a_softmax() -> None:
     multi = three_exits()
     logits = _with_outputs(multi, _before)
     order = order_of(multi)
-    assert spliced.exits(splice.splice(logits, order, [5, 5, 0])) == order
+    assert spliced.inspect(splice.splice(logits, order, [5, 5, 0])).exits == tuple(order)
     check_equal(splice.splice(logits, order, [5, 5, 0]), normalize(multi), order, [5, 5, 0])
     assert normalize(normalize(logits)) == normalize(logits)
 

@@ -7,13 +7,14 @@ from pathlib import Path
 from eexit_tf.confidences import Confidence
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
+from eexit_tf.files import read_bytes
 from eexit_tf.policies import Policy, PolicyScore, search_policies
 from eexit_tf.tflite import flatbuffer
 from eexit_tf.tflite.costs import exit_costs, order_by_cost
 from eexit_tf.tflite.describe import describe
-from eexit_tf.tflite.interpreter import int8_threshold, read_file
 from eexit_tf.tflite.model import CompiledModel, MultiExit
 from eexit_tf.tflite.outputs import exit_outputs
+from eexit_tf.tflite.splicing import spliced
 from eexit_tf.tflite.splicing.metadata import add_metadata
 from eexit_tf.tflite.splicing.normalize import normalize
 from eexit_tf.tflite.splicing.signatures import select
@@ -64,7 +65,7 @@ def compile(
         raise UserError(f"the network has no exit {missing[0]}; it has {having}")
     score: PolicyScore | None = None
     if calibrate_on is None:
-        thresholds = [int8_threshold(use.threshold) for use in point.exits]
+        thresholds = [spliced.int8_threshold(use.threshold) for use in point.exits]
     else:
         limits = bounds or Bounds()
         limits = replace(limits, max_mean_macs=limits.max_mean_macs or point.mean_macs)
@@ -127,23 +128,17 @@ def compile_file(
     Raises:
         UserError: not such a file, or thresholds that do not fit its exits.
     """
-    model = select(flatbuffer.read(read_file(path)), signature)
+    model = select(flatbuffer.read(read_bytes(path)), signature)
     names = order_by_cost(model)
     if len(names) < 2:
         raise UserError(
             f"{path} has one output; expected a network with one softmax output for each exit, "
             f"at least two"
         )
-    if len(thresholds) != len(names) - 1:
-        raise UserError(
-            f"{path} has {len(names)} exits ({', '.join(names)}), so {len(names) - 1} thresholds "
-            f"are needed, but {len(thresholds)} were given"
-        )
-    levels = [*map(int8_threshold, thresholds), -LEVELS // 2]
     content = splice(
         flatbuffer.write(model),
         names,
-        levels,
+        spliced.int8_thresholds(names, thresholds),
         labels=class_names,
         confidence=confidence,
         runtime_thresholds=runtime_thresholds,

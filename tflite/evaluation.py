@@ -9,10 +9,11 @@ import numpy as np
 
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
+from eexit_tf.files import read_bytes
 from eexit_tf.reporter import SILENT, Reporter
 from eexit_tf.tflite import flatbuffer
-from eexit_tf.tflite.inputs import quantise
-from eexit_tf.tflite.interpreter import RUNTIMES, EarlyExitInterpreter, is_segments, read_file
+from eexit_tf.tflite.inputs import check_labels, quantise
+from eexit_tf.tflite.interpreter import RUNTIMES, EarlyExitInterpreter, is_segments
 from eexit_tf.tflite.model import CompiledModel
 from eexit_tf.tflite.runtimes import Runtime
 from eexit_tf.tflite.segmented import SegmentedNetwork
@@ -106,10 +107,7 @@ def evaluate(
         network = _segmented(model, runtime)
     early, inputs = network.early, quantise(network.early.runtime.model, samples.x)
     classes = early.predict(inputs[:1]).raw_scores.shape[1]
-    if samples.y.max() >= classes:
-        raise UserError(
-            f"the data has labels up to {samples.y.max()}, the network only {classes} classes"
-        )
+    check_labels(samples.y, classes)
 
     taken, answered = np.empty(len(inputs), np.int32), np.empty(len(inputs), np.int64)
     for part in _chunks(len(inputs), f"{runtime}, leaving early", reporter):
@@ -160,7 +158,7 @@ class _Network:
 
 
 def _spliced(model: CompiledModel | Path | str, runtime: str) -> _Network:
-    content = model.content if isinstance(model, CompiledModel) else read_file(model)
+    content = model.content if isinstance(model, CompiledModel) else read_bytes(model)
     early = EarlyExitInterpreter(content, runtime)
     static, last = unsplice(content), early.exits[-1:]
     parsed = flatbuffer.read(static)

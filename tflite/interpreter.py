@@ -2,18 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as fb
 from numpy.typing import NDArray
 
 from eexit_tf.confidences import Confidence, measured
 from eexit_tf.errors import UserError
+from eexit_tf.files import read_bytes
 from eexit_tf.tflite.inputs import quantise
 from eexit_tf.tflite.runtimes import LiteRT, Runtime, Tflm
+from eexit_tf.tflite.segmented import SegmentedNetwork
+from eexit_tf.tflite.segments import Segments
 from eexit_tf.tflite.splicing import spliced
 from eexit_tf.vocabulary import LEVELS
 
@@ -83,29 +84,24 @@ class EarlyExitInterpreter:
     ) -> None:
         if runtime not in RUNTIMES:
             raise UserError(f"unknown runtime {runtime!r}; there are {', '.join(RUNTIMES)}")
-        levels = None
-        if thresholds is not None:
-            levels = [*(int8_threshold(t) for t in thresholds), spliced.LOWEST]
+        self.runtime: Runtime
+        known: SegmentedNetwork | spliced.Spliced
         if not isinstance(model, bytes) and is_segments(Path(model)):
-            from eexit_tf.tflite.segmented import SegmentedNetwork
-
-            network = SegmentedNetwork(model, RUNTIMES[runtime], levels)
-            self.exits, self.thresholds = network.exits, network.thresholds
-            self.confidence: Confidence = network.confidence
-            self.runtime: Runtime = network
-            self._given: list[NDArray] = []
-            return
-        content = model if isinstance(model, bytes) else read_file(model)
-        if levels is not None:
-            content = spliced.retune(content, levels)
-        known = spliced.inspect(content)
-        self.exits, self.thresholds, self.confidence = (
-            known.exits,
-            known.thresholds,
-            known.confidence,
-        )
-        self.runtime = RUNTIMES[runtime](content)
-        self._given = _given(self.runtime.model, known)
+            segments, levels = Segments.load(model), None
+            if thresholds is not None:
+                levels = spliced.int8_thresholds([s.exit for s in segments.stages], thresholds)
+            self.runtime = known = SegmentedNetwork(segments, RUNTIMES[runtime], levels)
+            self._others: tuple[NDArray, ...] = ()
+        else:
+            content = model if isinstance(model, bytes) else read_bytes(model)
+            if thresholds is not None:
+                exits = spliced.inspect(content).exits
+                content = spliced.retune(content, spliced.int8_thresholds(exits, thresholds))
+            known = spliced.inspect(content)
+            self.runtime = RUNTIMES[runtime](content)
+            self._others = spliced.threshold_inputs(self.runtime.model, known)
+        self.exits, self.thresholds = known.exits, known.thresholds
+        self.confidence: Confidence = known.confidence
 
     def predict(self, x: NDArray) -> Predictions:
         """Run every sample until it leaves.
@@ -118,7 +114,7 @@ class EarlyExitInterpreter:
         Raises:
             UserError: the shape or the type does not fit.
         """
-        outputs = self.runtime.run(quantise(self.runtime.model, x), *self._given)
+        outputs = self.runtime.run(quantise(self.runtime.model, x), *self._others)
         return Predictions(
             outputs[spliced.SCORES], outputs[spliced.EXIT].reshape(-1), self.confidence
         )
@@ -127,31 +123,3 @@ class EarlyExitInterpreter:
 def is_segments(path: Path) -> bool:
     """Whether a path is that of a folder of segments or its manifest, not of one file."""
     return path.is_dir() or path.suffix == ".json"
-
-
-def _given(model: fb.ModelT, known: spliced.Spliced) -> list[NDArray]:
-    """The inputs behind the first: the thresholds, if they are set at run time."""
-    if not known.runtime_thresholds:
-        return []
-    main = model.subgraphs[0]
-    kind = main.tensors[main.inputs[1]].type
-    return [spliced.threshold_values(kind, known.thresholds[:-1])]
-
-
-def int8_threshold(confidence: float) -> int:
-    """The smallest int8 score that is at least this confidence (127 for everything above)."""
-    if not 0 <= confidence <= 1:
-        raise UserError(f"expected a threshold from 0 to 1, got {confidence}")
-    return min(ceil(confidence * LEVELS), LEVELS - 1) - LEVELS // 2
-
-
-def read_file(path: str | Path) -> bytes:
-    """The content of a file.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error

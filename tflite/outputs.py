@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 from eexit_tf.confidences import Confidence
 from eexit_tf.data import Samples
-from eexit_tf.errors import UserError
 from eexit_tf.outputs import ExitOutputs
 from eexit_tf.tflite import flatbuffer, schema
-from eexit_tf.tflite.inputs import quantise
+from eexit_tf.tflite.inputs import check_labels, quantise
 from eexit_tf.tflite.lineage import resolve
 from eexit_tf.tflite.runtimes import LiteRT
 
@@ -31,10 +30,7 @@ def exit_outputs(
     names = {index: name for name, index in outputs.items()}
     tensors = model.subgraphs[0].tensors
     classes = schema.shape(tensors[resolve(model, exits[0])])[-1]
-    if len(samples.y) and samples.y.max() >= classes:
-        raise UserError(
-            f"the data has labels up to {samples.y.max()}, the network only {classes} classes"
-        )
+    check_labels(samples.y, classes)
     said = LiteRT(content).run(quantise(model, samples.x))
     scores = [said[names[resolve(model, name)]] for name in exits]
     return ExitOutputs.from_file(scores, samples.y, confidence)

@@ -7,13 +7,12 @@ from typing import get_args
 
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
-from eexit_tf.files import write_bytes
+from eexit_tf.files import read_bytes, write_bytes
 from eexit_tf.policies import PolicyScore
 from eexit_tf.reporter import SILENT, Reporter
 from eexit_tf.tflite import flatbuffer
 from eexit_tf.tflite.cards import card_of, card_path, read_card
 from eexit_tf.tflite.describe import describe
-from eexit_tf.tflite.interpreter import int8_threshold, read_file
 from eexit_tf.tflite.model import CompiledModel, Method
 from eexit_tf.tflite.outputs import exit_outputs
 from eexit_tf.tflite.splicing import spliced
@@ -59,19 +58,12 @@ def retune(
         raise UserError("give either thresholds, or samples to search them on")
     path = Path(model)
     target = path if output is None else Path(output)
-    content = read_file(path)
+    content = read_bytes(path)
     known = spliced.inspect(content)
     card = card_of(path, content)
     score = None
     if thresholds is not None:
-        early = len(known.exits) - 1
-        if len(thresholds) != early:
-            raise UserError(
-                f"{path} has {early + 1} exits ({', '.join(known.exits)}), so {early} thresholds "
-                f"are needed, but {len(thresholds)} were given"
-            )
-        levels = [int8_threshold(value) for value in thresholds]
-        content = spliced.retune(content, [*levels, spliced.LOWEST])
+        content = spliced.retune(content, spliced.int8_thresholds(known.exits, thresholds))
     elif calibrate_on is not None:
         content, score = _search(content, Samples(*calibrate_on), bounds or Bounds(), reporter)
     quantization: Method | None = None

@@ -47,7 +47,7 @@ class SegmentedNetwork:
         spliced.check_thresholds(thresholds, len(segments.stages))
         self.exits = tuple(stage.exit for stage in segments.stages)
         self.confidence = segments.card["confidence"]
-        self.thresholds = (*map(int, thresholds[:-1]), -LEVELS // 2)
+        self.thresholds = (*map(int, thresholds[:-1]), spliced.LOWEST)
         self._needed = [level + LEVELS // 2 if early else np.inf for level in self.thresholds]
         self._stages = [(stage, runtime(stage.content)) for stage in segments.stages]
         first = self._stages[0][1]

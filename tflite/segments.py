@@ -8,9 +8,6 @@ The application runs the stages one after the other and leaves after the first w
 import copy
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +18,7 @@ from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.confidences import check_confidence
 from eexit_tf.errors import UserError
-from eexit_tf.files import write_bytes, write_json
+from eexit_tf.files import json_bytes, read_bytes, write_folder
 from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.model import CompiledModel
 from eexit_tf.tflite.splicing import spliced
@@ -104,19 +101,10 @@ class Segments:
         folder = Path(folder)
         if folder.exists() and not (folder / MANIFEST).is_file():
             raise UserError(f"{folder} exists and is not a folder of segments; nothing was written")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-        try:
-            manifest = self.manifest()
-            new, old = beside / "new", beside / "old"
-            for entry, stage in zip(manifest["stages"], self.stages, strict=True):
-                write_bytes(new / entry["file"], stage.content)
-            write_json(new / MANIFEST, manifest)
-            if folder.exists():
-                os.replace(folder, old)
-            os.replace(new, folder)
-        finally:
-            shutil.rmtree(beside)
+        manifest = self.manifest()
+        entries = zip(manifest["stages"], self.stages, strict=True)
+        files = {entry["file"]: stage.content for entry, stage in entries}
+        write_folder(folder, {**files, MANIFEST: json_bytes(manifest)})
 
     @classmethod
     def load(cls, path: Path | str) -> "Segments":
@@ -132,7 +120,7 @@ class Segments:
         path = Path(path)
         path = path / MANIFEST if path.is_dir() else path
         try:
-            card = json.loads(_read(path))
+            card = json.loads(read_bytes(path))
             entries = card.pop("stages")
             stages = tuple(_load_stage(path.parent, entry) for entry in entries)
             levels = [int(exit_["threshold_int8"]) for exit_ in card["exits"]]
@@ -161,7 +149,7 @@ def split(model: CompiledModel) -> Segments:
     """
     static = flatbuffer.read(unsplice(model.content))
     names = _tensor_names(static)
-    stages = cut(static, spliced.exits(model.content)).stages
+    stages = cut(static, spliced.inspect(model.content).exits).stages
     card = {key: value for key, value in model.to_json().items() if key not in _NOT_OF_STAGES}
     return Segments(tuple(_segment(static, stages, k, names) for k in range(len(stages))), card)
 
@@ -253,15 +241,8 @@ def _check_chain(stages: Sequence[Segment]) -> None:
 
 def _load_stage(folder: Path, entry: Mapping[str, Any]) -> Segment:
     path = folder / entry["file"]
-    content = _read(path)
+    content = read_bytes(path)
     if hashlib.sha256(content).hexdigest() != entry["sha256"]:
         raise UserError(f"{path} is not the file that the manifest was written for")
     inputs, outputs = tuple(entry["inputs"]), tuple(entry["outputs"])
     return Segment(str(entry["exit"]), content, inputs, outputs, entry["scores"])
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error

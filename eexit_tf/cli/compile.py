@@ -82,9 +82,9 @@ def compile(
 
 def _lines(path: Path) -> list[str]:
     from eexit_tf.errors import UserError
-    from eexit_tf.tflite.interpreter import read_file
+    from eexit_tf.files import read_bytes
 
     try:
-        return read_file(path).decode().splitlines()
+        return read_bytes(path).decode().splitlines()
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not text in UTF-8") from error

@@ -57,12 +57,12 @@ def retune(
         raise UserError("a search for thresholds needs both --max-mean-macs and --dataset")
 
     from eexit_tf.data import load
-    from eexit_tf.tflite.interpreter import read_file
+    from eexit_tf.files import read_bytes
     from eexit_tf.tflite.retuning import retune as run
     from eexit_tf.tflite.splicing import spliced
     from eexit_tf.tflite.units import in_units_of
 
-    spliced.inspect(read_file(model))  # is refused before anything is loaded
+    spliced.inspect(read_bytes(model))  # is refused before anything is loaded
     validation = None
     with progress(quiet) as reporter:
         if dataset is not None:

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
+from eexit_tf.files import read_bytes
 from eexit_tf.reporter import SILENT, Reporter
-from eexit_tf.tflite import flatbuffer
 from eexit_tf.tflite.benchmarking.devices import Device, DeviceError, Network
 from eexit_tf.tflite.benchmarking.firmware import TflmLibrary
 from eexit_tf.tflite.benchmarking.host import open_host
@@ -17,7 +17,7 @@ from eexit_tf.tflite.benchmarking.qemu import open_qemu
 from eexit_tf.tflite.benchmarking.result import Benchmark, Progress
 from eexit_tf.tflite.benchmarking.serial import open_serial
 from eexit_tf.tflite.inputs import quantise
-from eexit_tf.tflite.interpreter import EarlyExitInterpreter, read_file
+from eexit_tf.tflite.interpreter import EarlyExitInterpreter
 from eexit_tf.tflite.model import CompiledModel
 from eexit_tf.tflite.splicing import spliced
 from eexit_tf.tflite.splicing.splice import splice
@@ -60,12 +60,13 @@ def benchmark(
             missing.
         DeviceError: the device fails; as an `UnfinishedError` once anything has been measured.
     """
-    content = model.content if isinstance(model, CompiledModel) else read_file(model)
+    content = model.content if isinstance(model, CompiledModel) else read_bytes(model)
     samples = Samples(*samples)
     reference = EarlyExitInterpreter(content)
     names = reference.exits
+    others = spliced.threshold_inputs(reference.runtime.model, spliced.inspect(content))
     static = splice(unsplice(content), names[-1:], [spliced.LOWEST])
-    networks = [Network(content, _thresholds(content)), Network(static)]
+    networks = [Network(content, others), Network(static)]
     inputs = quantise(networks[0].model, samples.x)
     _check(target, tflm)
     found = None
@@ -89,15 +90,6 @@ def benchmark(
             raise
         raise UnfinishedError(error, found) from error
     return found
-
-
-def _thresholds(content: bytes) -> tuple[NDArray, ...]:
-    """What to feed as the second input, where thresholds are one: the file's default."""
-    known, main = spliced.inspect(content), flatbuffer.read(content).subgraphs[0]
-    if not known.runtime_thresholds:
-        return ()
-    kind = main.tensors[main.inputs[1]].type
-    return (spliced.threshold_values(kind, known.thresholds[:-1]),)
 
 
 def _run(

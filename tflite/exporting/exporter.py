@@ -2,9 +2,6 @@
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,13 +9,12 @@ from typing import Any
 from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.errors import UserError
-from eexit_tf.files import write_bytes, write_json
+from eexit_tf.files import json_bytes, read_bytes, write_bytes, write_folder, write_json
 from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.cards import card_of
 from eexit_tf.tflite.describe import describe
 from eexit_tf.tflite.exporting.cpp import identifier, thresholds_input
 from eexit_tf.tflite.exporting.projects import FORMATS, render
-from eexit_tf.tflite.interpreter import read_file
 from eexit_tf.tflite.model import CompiledModel
 from eexit_tf.tflite.splicing import spliced
 
@@ -68,7 +64,7 @@ def export(
     if not there.is_dir():
         raise UserError(f"{there} is a file; expected a folder")
     if there != directory:
-        _write_new(directory, files, marker)
+        write_folder(directory, {**files, MARKER: json_bytes(marker)})
     else:
         _write_over(directory, files, marker)
     return [directory / path for path in (*digests, MARKER)]
@@ -80,7 +76,7 @@ def load(path: str | Path) -> CompiledModel:
     Raises:
         UserError: not such a file, or a card that belongs to another file or is damaged.
     """
-    content = read_file(path)
+    content = read_bytes(path)
     spliced.inspect(content)  # is refused before its card
     card = card_of(Path(path), content)
     return describe(content, divisor=1.0 if card is None else float(card["input"]["divisor"]))
@@ -110,21 +106,6 @@ def _int8_network(content: bytes) -> fb.ModelT:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _write_new(directory: Path, files: Mapping[str, bytes], marker: dict[str, Any]) -> None:
-    """Make the folder: all of it or, if something fails, nothing."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))
-    try:
-        for path, content in files.items():
-            write_bytes(beside / path, content)
-        write_json(beside / MARKER, marker)
-        beside.chmod(0o755)
-        os.rename(beside, directory)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
 
 
 def _write_over(directory: Path, files: Mapping[str, bytes], marker: dict[str, Any]) -> None:

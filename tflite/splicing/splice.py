@@ -80,7 +80,7 @@ def splice(
         classes = schema.shape(model.subgraphs[0].tensors[model.subgraphs[0].outputs[0]])[-1]
         if len(labels) != classes:
             raise UserError(f"{len(labels)} labels for a network with {classes} classes")
-    described = spliced.describe(exits, levels, confidence, runtime_thresholds, labels)
+    described = spliced.metadata_content(exits, levels, confidence, runtime_thresholds, labels)
     builder.metadata(spliced.METADATA, described)
     made = builder.finish((spliced.SCORES, spliced.EXIT))
     if memory_plan:

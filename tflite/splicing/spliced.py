@@ -16,6 +16,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -63,22 +64,6 @@ def inspect(content: bytes) -> Spliced:
     return _inspect(flatbuffer.read(content))
 
 
-def exits(content: bytes) -> list[str]:
-    """See `Spliced.exits`; raises as `inspect`."""
-    return list(inspect(content).exits)
-
-
-def thresholds(content: bytes) -> list[int]:
-    """See `Spliced.thresholds`; raises as `inspect`."""
-    return list(inspect(content).thresholds)
-
-
-def labels(content: bytes) -> list[str] | None:
-    """See `Spliced.labels`; raises as `inspect`."""
-    found = inspect(content).labels
-    return None if found is None else list(found)
-
-
 def retune(content: bytes, thresholds: Sequence[int]) -> bytes:
     """The same file with other thresholds: only they are patched, in place.
 
@@ -108,7 +93,7 @@ def retune(content: bytes, thresholds: Sequence[int]) -> bytes:
     return bytes(patched)
 
 
-def describe(
+def metadata_content(
     exits: Sequence[str],
     thresholds: Sequence[int],
     confidence: Confidence,
@@ -141,6 +126,41 @@ def threshold_values(kind: int, thresholds: Sequence[int]) -> NDArray:
     if kind == fb.TensorType.INT8:
         return np.array(thresholds, np.int8)
     return ((np.array(thresholds, "<f4") - LOWEST) / LEVELS).astype("<f4")
+
+
+def threshold_inputs(model: fb.ModelT, known: Spliced) -> tuple[NDArray, ...]:
+    """What to feed behind a sample: the thresholds, if they are set at run time."""
+    if not known.runtime_thresholds:
+        return ()
+    main = model.subgraphs[0]
+    kind = main.tensors[main.inputs[1]].type
+    return (threshold_values(kind, known.thresholds[:-1]),)
+
+
+def int8_threshold(confidence: float) -> int:
+    """The smallest int8 score that is at least this confidence (127 for everything above).
+
+    Raises:
+        UserError: it is not from 0 to 1.
+    """
+    if not 0 <= confidence <= 1:
+        raise UserError(f"expected a threshold from 0 to 1, got {confidence}")
+    return min(ceil(confidence * LEVELS), LEVELS - 1) - LEVELS // 2
+
+
+def int8_thresholds(exits: Sequence[str], confidences: Sequence[float]) -> list[int]:
+    """Thresholds as a file has them, one an exit, from confidences for all but the last.
+
+    Raises:
+        UserError: there are too few or too many, or one is not from 0 to 1.
+    """
+    early = len(exits) - 1
+    if len(confidences) != early:
+        raise UserError(
+            f"the network has {len(exits)} exits ({', '.join(exits)}), so {early} thresholds are "
+            f"needed, but {len(confidences)} were given"
+        )
+    return [*map(int8_threshold, confidences), LOWEST]
 
 
 def _stored(thresholds: Sequence[int]) -> str:

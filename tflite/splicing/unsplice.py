@@ -18,7 +18,7 @@ def unsplice(content: bytes) -> bytes:
     Raises:
         UserError: not a file made by `splice`.
     """
-    exits = spliced.exits(content)
+    exits = spliced.inspect(content).exits
     model = flatbuffer.read(content)
     names = schema.inputs_by_name(model)
     flat, scores = _flatten(model)
