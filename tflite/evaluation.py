@@ -13,11 +13,11 @@ from eexit_tf.files import read_bytes
 from eexit_tf.reporter import SILENT, Reporter
 from eexit_tf.tflite import flatbuffer
 from eexit_tf.tflite.inputs import check_labels, quantise
-from eexit_tf.tflite.interpreter import RUNTIMES, EarlyExitInterpreter, is_segments
+from eexit_tf.tflite.interpreter import EarlyExitInterpreter
 from eexit_tf.tflite.model import CompiledModel
-from eexit_tf.tflite.runtimes import Runtime
+from eexit_tf.tflite.runtimes import RUNTIMES, Runtime
 from eexit_tf.tflite.segmented import SegmentedNetwork
-from eexit_tf.tflite.segments import Segments
+from eexit_tf.tflite.segments import Segments, is_segments
 from eexit_tf.tflite.splicing import spliced
 from eexit_tf.tflite.splicing.splice import splice
 from eexit_tf.tflite.splicing.stages import cut

@@ -1,9 +1,8 @@
 """Running a self-exiting `.tflite` file from Python; needs neither TensorFlow nor Keras."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +11,11 @@ from eexit_tf.confidences import Confidence, measured
 from eexit_tf.errors import UserError
 from eexit_tf.files import read_bytes
 from eexit_tf.tflite.inputs import quantise
-from eexit_tf.tflite.runtimes import LiteRT, Runtime, Tflm
+from eexit_tf.tflite.runtimes import RUNTIMES, Runtime
 from eexit_tf.tflite.segmented import SegmentedNetwork
-from eexit_tf.tflite.segments import Segments
+from eexit_tf.tflite.segments import Segments, is_segments
 from eexit_tf.tflite.splicing import spliced
 from eexit_tf.vocabulary import LEVELS
-
-RUNTIMES: Mapping[str, type[LiteRT] | type[Tflm]] = MappingProxyType(
-    {"litert": LiteRT, "tflm": Tflm}
-)
 
 
 @dataclass(frozen=True)
@@ -118,8 +113,3 @@ class EarlyExitInterpreter:
         return Predictions(
             outputs[spliced.SCORES], outputs[spliced.EXIT].reshape(-1), self.confidence
         )
-
-
-def is_segments(path: Path) -> bool:
-    """Whether a path is that of a folder of segments or its manifest, not of one file."""
-    return path.is_dir() or path.suffix == ".json"

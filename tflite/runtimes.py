@@ -4,9 +4,10 @@ Neither sees bytes that `flatbuffer.read` has not checked: what they are given i
 written anew.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -130,6 +131,12 @@ class Tflm:
     def arena_bytes(self) -> int:
         """The smallest arena that the network runs in; see `arena.Arena.needed_bytes`."""
         return measure(self.model).needed_bytes
+
+
+RUNTIMES: Mapping[str, type[LiteRT] | type[Tflm]] = MappingProxyType(
+    {"litert": LiteRT, "tflm": Tflm}
+)
+"""By the names that `--runtime` takes."""
 
 
 def check_input(model: fb.ModelT, x: NDArray, *others: NDArray) -> NDArray:

@@ -138,6 +138,11 @@ class Segments:
         return cls(stages, card)
 
 
+def is_segments(path: Path) -> bool:
+    """Whether a path is that of a folder of segments or its manifest, not of one file."""
+    return path.is_dir() or path.suffix == ".json"
+
+
 def split(model: CompiledModel) -> Segments:
     """One file a stage, from a self-exiting file and its card.
 
