@@ -217,7 +217,9 @@ def test_the_command_writes_segments(tmp_path: Path) -> None:
     arguments = ["compile", *arguments, "--thresholds", "0.6,0.7", "--layout", "segments"]
     done = CliRunner().invoke(cli, arguments)
     assert done.exit_code == 0, done.output
+    flash = sum(file.stat().st_size for file in (tmp_path / "m.segments").glob("*.tflite"))
     assert f"{tmp_path / 'm.segments'}: exits" in done.output
+    assert f"; {flash:,} bytes of flash in 3 files\n" in done.output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.segments", "multi.tflite"]
     assert EarlyExitInterpreter(tmp_path / "m.segments").thresholds == (26, 52, -128)
 

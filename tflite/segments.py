@@ -66,12 +66,17 @@ class Segments:
     stages: tuple[Segment, ...]
     card: Mapping[str, Any]
 
+    @property
+    def flash_bytes(self) -> int:
+        """Size of all files together, as they lie in flash."""
+        return sum(len(stage.content) for stage in self.stages)
+
     def manifest(self) -> dict[str, Any]:
         """The content of `manifest.json`: the card, `stages`, and `tensors` by name."""
         return {
             **self.card,
             "layout": LAYOUT,
-            "flash_bytes": sum(len(stage.content) for stage in self.stages),
+            "flash_bytes": self.flash_bytes,
             "stages": [
                 {
                     "file": f"stage_{k}.tflite",

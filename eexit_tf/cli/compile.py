@@ -69,12 +69,9 @@ def compile(
         confidence=confidence,
         runtime_thresholds=runtime_thresholds,
     )
-    written = save(model, output, layout)
+    written, size = save(model, output, layout)
     exits = ", ".join(f"{exit_.at} ({exit_.macs:,} MACs)" for exit_ in model.exits)
-    out.print(
-        f"{written}: exits {exits}; {model.flash_bytes:,} bytes of flash, "
-        f"{model.arena_bytes:,} bytes of arena"
-    )
+    out.print(f"{written}: exits {exits}; {size}")
     with progress(quiet) as reporter:
         for hint in hints(read(model.content)):
             reporter.say(f"hint: {hint}")

@@ -89,9 +89,8 @@ def convert(
             seed=seed,
             reporter=reporter,
         )
-    written = save(model, output, layout)
+    written, size = save(model, output, layout)
     out.print(
         f"{written}: {model.val_accuracy:.2%} at {model.mean_macs:,.0f} mean MACs on validation "
-        f"data, {len(model.exits)} exits, {model.flash_bytes:,} bytes of flash, "
-        f"{model.arena_bytes:,} bytes of arena"
+        f"data, {len(model.exits)} exits, {size}"
     )

@@ -18,13 +18,15 @@ layout_option = click.option(
 )
 
 
-def save(model: "CompiledModel", output: Path, layout: str) -> Path:
-    """Write the network; returns the file or the folder."""
+def save(model: "CompiledModel", output: Path, layout: str) -> tuple[Path, str]:
+    """Write the network; returns the file or the folder, and in words how large it is."""
     if layout == "single":
         model.save(output)
-        return output
+        flash, arena = model.flash_bytes, model.arena_bytes
+        return output, f"{flash:,} bytes of flash, {arena:,} bytes of arena"
     from eexit_tf.tflite.segments import SUFFIX, split
 
     folder = output.with_suffix(SUFFIX)
-    split(model).save(folder)
-    return folder
+    segments = split(model)
+    segments.save(folder)
+    return folder, f"{segments.flash_bytes:,} bytes of flash in {len(segments.stages)} files"
