@@ -85,7 +85,8 @@ class SearchSettings:
         except OSError as error:
             raise UserError(f"{directory} holds no search: {error.strerror} {path}") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{path} is not the manifest of a search: {error}") from error
+            said = f"no {error}" if isinstance(error, KeyError) else error
+            raise UserError(f"{path} is not the manifest of a search: {said}") from error
 
     def check_same(self, other: "SearchSettings", directory: Path) -> None:
         """Refuse to resume another search.
