@@ -18,7 +18,6 @@ hardware-aware   heads of 4 x 4 maximum pooling and a dense layer, quantisation-
                  ours, one common threshold from 0.70 to 0.95 on the int8 network's outputs.
 """
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -225,20 +224,8 @@ def points(front: Any) -> tuple[list[float], list[float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--dataset", default="cifar10")
-    parser.add_argument("--samples", type=int, default=8_000)
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--only", nargs="+", choices=list(RECIPES), default=list(RECIPES))
-    parser.add_argument("--json", type=Path, default=HERE.with_suffix(".json"))
-    parser.add_argument("--plot", type=Path, default=HERE.with_suffix(".png"))
-    arguments = parser.parse_args()
-    work = Work.of(arguments.dataset, arguments.samples, arguments.epochs)
-    done = Runs(arguments.json, {"samples": arguments.samples, "epochs": arguments.epochs})
-    for seed in range(arguments.seeds):
-        for name in arguments.only:
-            done.once(name, seed, lambda n=name, s=seed: measure(n, s, work))
+    arguments = runs.options(HERE, __doc__.splitlines()[0], RECIPES, 2).parse_args()
+    done = runs.run_all(arguments, measure)
     runs.show(done, COLUMNS)
     plot(done, arguments.plot)
 

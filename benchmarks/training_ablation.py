@@ -8,7 +8,6 @@ Policies are chosen on validation, figures are of the 10,000 test images, in flo
 confidences rounded as int8 would. A run that is in the JSON file is not done again.
 """
 
-import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -184,21 +183,10 @@ def plot(done: Runs, path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--dataset", default="cifar10")
-    parser.add_argument("--samples", type=int, default=8_000)
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", nargs="+", choices=list(METHODS), default=list(METHODS))
-    parser.add_argument("--json", type=Path, default=HERE.with_suffix(".json"))
-    parser.add_argument("--plot", type=Path, default=HERE.with_suffix(".png"))
+    parser = runs.options(HERE, __doc__.splitlines()[0], METHODS, 3)
     parser.add_argument("--teacher", type=Path, default=Path("training_ablation_teacher.keras"))
     arguments = parser.parse_args()
-    work = Work.of(arguments.dataset, arguments.samples, arguments.epochs)
-    done = Runs(arguments.json, {"samples": arguments.samples, "epochs": arguments.epochs})
-    for seed in range(arguments.seeds):
-        for name in arguments.only:
-            done.once(name, seed, lambda n=name, s=seed: train(n, s, work, arguments.teacher))
+    done = runs.run_all(arguments, partial(train, teacher=arguments.teacher))
     runs.show(done, COLUMNS, over=PLAIN)
     plot(done, arguments.plot)
 

@@ -1,6 +1,7 @@
 """What `training_ablation.py` and `side_by_side.py` share: data, network, figures, and a file
 that holds every finished run, so that a stopped benchmark goes on."""
 
+import argparse
 import json
 import math
 import statistics
@@ -169,3 +170,26 @@ def show(done: Runs, columns: dict[str, Callable[[Figures], float]], over: str =
         if over and name != over and (gains := done.gains(name, over, first)):
             cells.append(mean_and_deviation(gains))
         print(f"{name:28}{len(seeds):6}" + "".join(f"{cell:>16}" for cell in cells))
+
+
+def options(script: Path, about: str, names: Iterable[str], seeds: int) -> argparse.ArgumentParser:
+    """What both benchmarks take on the command line."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--dataset", default="cifar10")
+    parser.add_argument("--samples", type=int, default=8_000)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=seeds)
+    parser.add_argument("--only", nargs="+", choices=list(names), default=list(names))
+    parser.add_argument("--json", type=Path, default=script.with_suffix(".json"))
+    parser.add_argument("--plot", type=Path, default=script.with_suffix(".png"))
+    return parser
+
+
+def run_all(arguments: argparse.Namespace, run: Callable[[str, int, Work], Figures]) -> Runs:
+    """Every run that is not done yet: of a name, with a seed."""
+    work = Work.of(arguments.dataset, arguments.samples, arguments.epochs)
+    done = Runs(arguments.json, {"samples": arguments.samples, "epochs": arguments.epochs})
+    for seed in range(arguments.seeds):
+        for name in arguments.only:
+            done.once(name, seed, lambda n=name, s=seed: run(n, s, work))
+    return done
