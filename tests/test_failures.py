@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from lines import Lines
 
 from eexit_tf.cli import cli
 from eexit_tf.data import Dataset, load
 from eexit_tf.errors import UserError
 from eexit_tf.keras import tf
 from eexit_tf.locks import locked
-from eexit_tf.reporter import Reporter
 from eexit_tf.tuners import tuner, worker
 from eexit_tf.tuners.archive import load_front
 from eexit_tf.tuners.chief import Chief, served
@@ -25,16 +25,6 @@ from eexit_tf.tuners.worker import Address, ChiefClient
 from eexit_tf.vocabulary import Bounds
 
 LIMITS: dict[str, Any] = {"bounds": Bounds(max_macs=60_000), "epochs": 1, "seed": 3}
-
-
-class Lines(Reporter):
-    """Keeps what was said."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, line: str) -> None:
-        self.said.append(line)
 
 
 @pytest.fixture(scope="module")

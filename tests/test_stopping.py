@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lines import Lines
 
 from eexit_tf.data import load
-from eexit_tf.reporter import Reporter
 from eexit_tf.tuners.archive import load_front, save_front
 from eexit_tf.tuners.rungs import FEWEST_COMPARED, Climb
 from eexit_tf.tuners.search import search
@@ -15,16 +15,6 @@ from eexit_tf.vocabulary import Bounds, ExitUse, Front, OperatingPoint
 
 EPOCHS, RUNG = 6, 2
 RISE = 0.01
-
-
-class Listener(Reporter):
-    """Keeps the trials' lines."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, line: str) -> None:
-        self.said.append(line)
 
 
 def ended_at(accuracy: float) -> Any:
@@ -45,7 +35,7 @@ def ended_at(accuracy: float) -> Any:
 def test_a_training_that_can_add_nothing_ends_at_a_rung_and_the_log_says_so(
     some_digits: Path, tmp_path: Path, others: float
 ) -> None:
-    listener = Listener()
+    lines = Lines()
 
     def run(trials: int) -> None:
         search(
@@ -55,7 +45,7 @@ def test_a_training_that_can_add_nothing_ends_at_a_rung_and_the_log_says_so(
             max_trials=trials,
             epochs=EPOCHS,
             seed=3,
-            reporter=listener,
+            reporter=lines,
         )
 
     with pytest.MonkeyPatch.context() as patch:
@@ -66,15 +56,15 @@ def test_a_training_that_can_add_nothing_ends_at_a_rung_and_the_log_says_so(
     directory = tmp_path / "trials" / f"trial_{FEWEST_COMPARED}"
     climb = Climb.load(directory)
     front = [(point.mean_macs, point.val_accuracy) for point in load_front(directory)]
-    assert len(listener.said) == FEWEST_COMPARED + 1
-    assert "stopped" not in "".join(listener.said[:-1])
+    assert len(lines.said) == FEWEST_COMPARED + 1
+    assert "stopped" not in "".join(lines.said[:-1])
     if others == 1:
         assert climb.stopped == RUNG
         assert list(climb.rungs) == [RUNG]
         assert front == climb.rungs[RUNG]  # nothing was trained after it
-        assert f": stopped after epoch {RUNG} of {EPOCHS}, " in listener.said[-1]
+        assert f": stopped after epoch {RUNG} of {EPOCHS}, " in lines.said[-1]
     else:
         assert climb.stopped is None
         assert list(climb.rungs) == [RUNG, 2 * RUNG]
         assert front != climb.rungs[RUNG]
-        assert "stopped" not in listener.said[-1]
+        assert "stopped" not in lines.said[-1]

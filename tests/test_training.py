@@ -1,4 +1,4 @@
-"""Training: augmentation, averaged weights, a teacher, and going on after a stop."""
+"""Training: averaged weights, a teacher, and going on after a stop."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from eexit_tf.backbones import Stage, Stem, residual
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
 from eexit_tf.exits import attach_exits
-from eexit_tf.keras import keras, seed_everything, tf
+from eexit_tf.keras import keras, seed_everything
 from eexit_tf.losses import Distillation
 from eexit_tf.training import fit
 from eexit_tf.vocabulary import Exit
@@ -29,46 +29,6 @@ def network(classes: int = 3) -> keras.Model:
 
 def weights(net: keras.Model) -> np.ndarray:
     return np.concatenate([weight.numpy().ravel() for weight in net.weights])
-
-
-def augmented(augmentation: Augmentation, x: np.ndarray, times: int) -> np.ndarray:
-    tf.random.set_seed(1)
-    one = tf.data.Dataset.from_tensors((x, 7)).repeat(times).map(augmentation)
-    samples, labels = zip(*one.as_numpy_iterator(), strict=True)
-    assert set(labels) == {7}
-    return np.stack(samples)
-
-
-def test_flips_mirror_about_half_of_the_samples() -> None:
-    x = np.arange(24, dtype=np.float32).reshape(4, 3, 2)
-    given = augmented(Augmentation(flip=True), x, 100)
-    flipped = (given == x[:, ::-1]).all(axis=(1, 2, 3))
-    assert (flipped | (given == x).all(axis=(1, 2, 3))).all()
-    assert 30 < flipped.sum() < 70
-
-
-def test_shifts_move_by_every_distance_and_not_along_short_sides() -> None:
-    x = np.arange(10, dtype=np.float32).reshape(1, 10, 1)
-    given = augmented(Augmentation(shift=2), x, 100)
-    moved = {int(row[5] - 5) for row in given[:, 0, :, 0]}
-    assert moved == {-2, -1, 0, 1, 2}
-    assert given.shape == (100, *x.shape)
-
-
-def test_cutout_sets_one_square_to_0() -> None:
-    x = np.ones((9, 9, 2), np.float32)
-    given = augmented(Augmentation(cutout=3), x, 100)
-    holes = (given == 0).all(axis=-1)
-    assert ((given == 0).any(axis=-1) == holes).all()
-    assert holes.sum(axis=(1, 2)).max() == 9
-    assert (holes.sum(axis=(1, 2)) >= 4).all()  # at a corner
-    assert holes.any(axis=0).all()
-
-
-@pytest.mark.parametrize("wrong", [{"shift": -1}, {"cutout": -2}])
-def test_negative_sizes_are_refused(wrong: dict[str, int]) -> None:
-    with pytest.raises(UserError, match="0 or more"):
-        Augmentation(**wrong)  # type: ignore[arg-type]
 
 
 def test_averaged_weights_are_the_moving_average() -> None:

@@ -4,6 +4,9 @@
 and given to them.
 """
 
+from copy import copy
+from typing import Any
+
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as fb
@@ -132,31 +135,25 @@ def _refuse_impossible_counts(table: fb.Model, size: int) -> None:
 
 def _fill_in(model: fb.ModelT) -> None:
     """Replace absent lists by empty ones, so that nobody else has to ask."""
-    for field in ("operatorCodes", "subgraphs", "buffers", "metadata", "signatureDefs"):
-        if getattr(model, field) is None:
-            setattr(model, field, [])
+    _fill(model, [], "operatorCodes", "subgraphs", "buffers", "metadata", "signatureDefs")
     for buffer in model.buffers:
-        if buffer.data is None or isinstance(buffer.data, int):
-            buffer.data = np.zeros(0, np.uint8)
+        _fill(buffer, np.zeros(0, np.uint8), "data")
     for graph in model.subgraphs:
-        for field in ("tensors", "inputs", "outputs", "operators"):
-            if getattr(graph, field) is None or isinstance(getattr(graph, field), int):
-                setattr(graph, field, [])
+        _fill(graph, [], "tensors", "inputs", "outputs", "operators")
         for tensor in graph.tensors:
-            if tensor.shape is None or isinstance(tensor.shape, int):
-                tensor.shape = np.zeros(0, np.int32)
-            if tensor.quantization is None:
-                tensor.quantization = fb.QuantizationParametersT()
-            for field, kind in (("scale", np.float32), ("zeroPoint", np.int64)):
-                value = getattr(tensor.quantization, field)
-                if value is None or isinstance(value, int):
-                    setattr(tensor.quantization, field, np.zeros(0, kind))
+            _fill(tensor, np.zeros(0, np.int32), "shape")
+            _fill(tensor, fb.QuantizationParametersT(), "quantization")
+            _fill(tensor.quantization, np.zeros(0, np.float32), "scale")
+            _fill(tensor.quantization, np.zeros(0, np.int64), "zeroPoint")
         for operator in graph.operators:
-            for field in ("inputs", "outputs"):
-                value = getattr(operator, field)
-                if value is None or isinstance(value, int):
-                    setattr(operator, field, [])
+            _fill(operator, [], "inputs", "outputs")
     for signature in model.signatureDefs:
-        for field in ("inputs", "outputs"):
-            if getattr(signature, field) is None:
-                setattr(signature, field, [])
+        _fill(signature, [], "inputs", "outputs")
+
+
+def _fill(table: Any, empty: Any, *fields: str) -> None:
+    """Set what is absent, which the reader says by None, or by 0 for some lists without items."""
+    for field in fields:
+        value = getattr(table, field)
+        if value is None or isinstance(value, int):
+            setattr(table, field, copy(empty))
