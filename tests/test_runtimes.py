@@ -179,6 +179,19 @@ def test_wrong_use_is_said(content: bytes, arguments: dict, said: str) -> None:
         EarlyExitInterpreter(**{"model": content, **arguments})
 
 
+@pytest.mark.parametrize("int8", [True, False])
+@pytest.mark.parametrize("value", [np.float32(np.nan), np.float32(np.inf), np.float64(1e300)])
+def test_samples_must_be_finite(int8: bool, value: np.floating) -> None:
+    multi = multi_exit(10, 3, False, int8=int8)
+    interpreter = EarlyExitInterpreter(splice.splice(multi, order_of(multi), [0, 0, 0]))
+    main = interpreter.runtime.model.subgraphs[0]
+    samples = np.zeros((2, *main.tensors[main.inputs[0]].shape[1:]), value.dtype)
+    samples[1, 0, 0, 0] = value
+    interpreter.predict(samples[:1])
+    with pytest.raises(UserError, match="not finite numbers"):
+        interpreter.predict(samples)
+
+
 @pytest.mark.parametrize("name", ["litert", "tflm"])
 def test_running_needs_no_tensorflow(content: bytes, name: str, tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"

@@ -29,14 +29,17 @@ def quantise(model: fb.ModelT, x: NDArray) -> NDArray:
     """
     tensor = model.subgraphs[0].tensors[model.subgraphs[0].inputs[0]]
     x, wanted = np.asarray(x), schema.dtype(tensor)
-    if x.dtype == wanted:
+    if x.dtype == wanted and wanted != np.float32:
         return x
     if x.dtype.kind != "f":
-        raise UserError(f"expected float or {wanted} samples, got {x.dtype}")
-    if not np.isfinite(x).all():
-        raise UserError("the samples hold values that are not finite numbers")
-    if wanted != np.int8:
-        return x.astype(wanted)
-    scale, zero = schema.quantization(tensor)
-    steps = np.rint(x.astype(np.float32) / np.float32(scale)) + zero
+        kinds = "float" if wanted == np.float32 else f"float or {wanted}"
+        raise UserError(f"expected {kinds} samples, got {x.dtype}")
+    with np.errstate(over="ignore"):
+        x = x.astype(np.float32, copy=False)
+        if not np.isfinite(x).all():
+            raise UserError("the samples hold values that are not finite numbers in float32")
+        if wanted == np.float32:
+            return x
+        scale, zero = schema.quantization(tensor)
+        steps = np.rint(x / np.float32(scale)) + zero
     return np.clip(steps, -128, 127).astype(np.int8)
