@@ -151,6 +151,16 @@ def _break(change: str) -> bytes:
     elif change == "operator code":
         model.operatorCodes[0].builtinCode = 33  # a custom or unknown operator
         model.operatorCodes[0].deprecatedBuiltinCode = 33
+    elif change == "open batch":
+        main.tensors[main.inputs[0]].shapeSignature = np.array([-1, 8, 8, 3], np.int32)
+        model.operatorCodes[0].builtinCode = fb.BuiltinOperator.SHAPE
+        model.operatorCodes[0].deprecatedBuiltinCode = fb.BuiltinOperator.SHAPE
+    elif change == "half floats":
+        main.tensors[0].type = fb.TensorType.FLOAT16
+    elif change == "weights alone":
+        for index in (convolution.inputs[0], convolution.outputs[0]):
+            main.tensors[index].type = fb.TensorType.FLOAT32
+            main.tensors[index].quantization = None
     elif change == "no outputs":
         main.outputs = np.zeros(0, np.int32)
         model.signatureDefs = []
@@ -168,7 +178,10 @@ def _break(change: str) -> bytes:
         ("dynamic shape", "not a static one"),
         ("stride", "out of range"),
         ("scale", "not a positive number"),
-        ("operator code", "not supported"),
+        ("operator code", "not supported; supported are"),
+        ("open batch", "SHAPE is not supported; convert with a batch of 1"),
+        ("half floats", "float16 is not one of .* convert the network to int8 throughout"),
+        ("weights alone", "only the weights are int8 .* representative data set"),
         ("no outputs", "no inputs or no outputs"),
     ],
 )

@@ -1,5 +1,6 @@
 """A spliced file does, to the last bit, what the static network cut at its thresholds does."""
 
+import copy
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import combinations
@@ -316,6 +317,42 @@ def test_float_inputs_and_outputs_of_an_int8_network_are_taken_off() -> None:
     check_equal(content, normalize(as_int8), order, [20, 0])
 
 
+def test_uint8_inputs_and_outputs_are_taken_off() -> None:
+    multi = three_exits()
+    order = order_of(multi)
+    model = flatbuffer.read(
+        _with_outputs(multi, lambda m, index: _quantize(m, index, inward=False))
+    )
+    main = model.subgraphs[0]
+    main.inputs = np.array([_quantize(model, int(main.inputs[0]), inward=True)], np.int32)
+    model.signatureDefs[0].inputs[0].tensorIndex = int(main.inputs[0])
+    content = splice.splice(flatbuffer.write(model), order, [5, 5, 0])
+    graphs = flatbuffer.read(content).subgraphs
+    assert all(t.type != fb.TensorType.UINT8 for graph in graphs for t in graph.tensors)
+    check_equal(content, normalize(multi), order, [5, 5, 0])
+
+
+def _quantize(model: fb.ModelT, index: int, inward: bool) -> int:
+    """A uint8 tensor from or to which an int8 one is converted."""
+    main = model.subgraphs[0]
+    tensor = copy.copy(main.tensors[index])
+    tensor.type, tensor.quantization = fb.TensorType.UINT8, copy.copy(tensor.quantization)
+    tensor.quantization.zeroPoint = tensor.quantization.zeroPoint + 128
+    main.tensors.append(tensor)
+    op = _operator(model, fb.BuiltinOperator.QUANTIZE, [index], len(main.tensors) - 1)
+    if inward:
+        op.inputs, op.outputs = op.outputs, op.inputs
+    main.operators.insert(0 if inward else len(main.operators), op)
+    return len(main.tensors) - 1
+
+
+def _operator(model: fb.ModelT, builtin: int, inputs: list[int], output: int) -> fb.OperatorT:
+    model.operatorCodes.append(fb.OperatorCodeT(builtin, None, 1, builtin))
+    op = fb.OperatorT(len(model.operatorCodes) - 1)
+    op.inputs, op.outputs = np.array(inputs, np.int32), np.array([output], np.int32)
+    return op
+
+
 def test_other_outputs_are_refused() -> None:
     def maps(model: fb.ModelT, index: int) -> int:
         del index
@@ -331,8 +368,21 @@ def test_other_outputs_are_refused() -> None:
         op.builtinOptions, op.builtinOptionsType = None, 0
         return index
 
+    def doubled(model: fb.ModelT, index: int) -> int:
+        main = model.subgraphs[0]
+        main.tensors.append(copy.copy(main.tensors[index]))
+        added = _operator(model, fb.BuiltinOperator.ADD, [index, index], len(main.tensors) - 1)
+        added.builtinOptions = fb.AddOptionsT()
+        added.builtinOptionsType = fb.BuiltinOptions.AddOptions
+        main.operators.append(added)
+        return len(main.tensors) - 1
+
     multi = three_exits()
     order = order_of(multi)
+    with pytest.raises(UserError, match="comes from ADD, with softmax or sigmoid scores behind it"):
+        splice.splice(_with_outputs(multi, doubled), order, [5, 5, 0])
+    doubled_logits = _with_outputs(_with_outputs(multi, _before), doubled)
+    assert spliced.inspect(splice.splice(doubled_logits, order, [5, 5, 0])).exits == tuple(order)
     with pytest.raises(UserError, match="comes from LOGISTIC"):
         splice.splice(_with_outputs(multi, sigmoid), order, [5, 5, 0])
     with pytest.raises(UserError, match=r"expected \(1, classes\)"):

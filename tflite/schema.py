@@ -4,6 +4,7 @@ A model is handled as the object API of TensorFlow's flatbuffer schema (`ModelT`
 from `ai_edge_litert`), as `flatbuffer.read` gives it: with empty lists, never absent ones.
 """
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -17,13 +18,17 @@ DTYPES: Mapping[int, np.dtype] = MappingProxyType(
         fb.TensorType.INT32: np.dtype("<i4"),
         fb.TensorType.INT64: np.dtype("<i8"),
         fb.TensorType.INT8: np.dtype("i1"),
+        fb.TensorType.UINT8: np.dtype("u1"),
         fb.TensorType.BOOL: np.dtype("?"),
     }
 )
-"""Types of tensors that the project handles."""
+"""Types of tensors that the project handles, but for int4, of which two make a byte."""
 
 _OP_NAMES: Mapping[int, str] = MappingProxyType(
     {v: k for k, v in vars(fb.BuiltinOperator).items() if isinstance(v, int)}
+)
+_TYPE_NAMES: Mapping[int, str] = MappingProxyType(
+    {v: k.lower() for k, v in vars(fb.TensorType).items() if isinstance(v, int)}
 )
 
 
@@ -32,6 +37,11 @@ def op_name(model: fb.ModelT, op: fb.OperatorT) -> str:
     code = model.operatorCodes[op.opcodeIndex]
     number = max(code.builtinCode, code.deprecatedBuiltinCode)
     return _OP_NAMES.get(number, f"operator number {number}")
+
+
+def type_name(number: int) -> str:
+    """A tensor type's name, such as `int8`."""
+    return _TYPE_NAMES.get(number, f"type number {number}")
 
 
 def text(name: bytes | str | None) -> str:
@@ -48,7 +58,8 @@ def dtype(tensor: fb.TensorT) -> np.dtype:
 
 
 def byte_size(tensor: fb.TensorT) -> int:
-    return int(np.prod(tensor.shape, dtype=np.int64)) * dtype(tensor).itemsize
+    count = math.prod(shape(tensor))
+    return -(-count // 2) if tensor.type == fb.TensorType.INT4 else count * dtype(tensor).itemsize
 
 
 def is_constant(model: fb.ModelT, tensor: fb.TensorT) -> bool:

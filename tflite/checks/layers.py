@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.tflite import schema
-from eexit_tf.tflite.checks.place import FLOAT, INT8, INT32, Place, same_type
+from eexit_tf.tflite.checks.place import FLOAT, INT4, INT8, INT32, Place, same_type
 
 
 def window_output(size: int, window: int, stride: int, dilation: int, padding: int) -> int:
@@ -19,7 +19,7 @@ def window_output(size: int, window: int, stride: int, dilation: int, padding: i
 def convolution(place: Place, depthwise: bool) -> Iterator[str]:
     x, kernel, bias = (*place.inputs, None)[:3]
     y, options = place.outputs[0], place.options
-    yield from same_type(x, kernel, y)
+    yield from _types(x, kernel, y)
     if len(schema.shape(x)) != 4 or len(schema.shape(kernel)) != 4 or len(schema.shape(y)) != 4:
         yield "not all of four dimensions"
     n, height, width, channels = schema.shape(x)
@@ -51,6 +51,18 @@ def convolution(place: Place, depthwise: bool) -> Iterator[str]:
     yield from _weights(x, kernel, bias, axis, out_channels)
 
 
+def _types(x: fb.TensorT, kernel: fb.TensorT, y: fb.TensorT) -> Iterator[str]:
+    if (x.type, kernel.type, y.type) == (FLOAT, INT8, FLOAT):
+        yield (
+            "only the weights are int8 (dynamic-range quantisation); give the converter a "
+            "representative data set, so that all is int8"
+        )
+    if (x.type, kernel.type) == (INT8, INT4):
+        yield from same_type(x, y)
+    else:
+        yield from same_type(x, kernel, y)
+
+
 def _weights(
     x: fb.TensorT, kernel: fb.TensorT, bias: fb.TensorT | None, axis: int, channels: int
 ) -> Iterator[str]:
@@ -69,7 +81,7 @@ def _weights(
 def dense(place: Place) -> Iterator[str]:
     x, kernel, bias = (*place.inputs, None)[:3]
     y, options = place.outputs[0], place.options
-    yield from same_type(x, kernel, y)
+    yield from _types(x, kernel, y)
     if len(schema.shape(kernel)) != 2 or not schema.shape(x) or not schema.shape(y):
         yield "the kernel is not of two dimensions, or input or output are scalars"
     if not len(place.model.buffers[kernel.buffer].data):

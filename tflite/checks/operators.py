@@ -7,6 +7,7 @@ not been thought through does not reach native code.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType, NoneType
 
+import numpy as np
 from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.tflite import schema
@@ -28,7 +29,10 @@ def check_operator(
     name = schema.op_name(model, operator)
     rule = RULES.get(name)
     if rule is None:
-        yield f"{name} is not supported; supported are {', '.join(sorted(RULES))}"
+        hint = ""
+        if any(-1 in np.atleast_1d(t.shapeSignature) for t in _taken(model)):
+            hint = "convert with a batch of 1: one that is left open brings operators of its own; "
+        yield f"{name} is not supported; {hint}supported are {', '.join(sorted(RULES))}"
         return
     place = Place(model, graph, number, operator, called)
     fewest, most, writes, options, check = rule
@@ -47,6 +51,11 @@ def check_operator(
         shapes = [schema.shape(t) for t in place.inputs if t is not None]
         outputs = [schema.shape(t) for t in place.outputs]
         yield f"{name}: {problem} (inputs {shapes}, outputs {outputs})"
+
+
+def _taken(model: fb.ModelT) -> list[fb.TensorT]:
+    """The network's inputs."""
+    return [model.subgraphs[0].tensors[index] for index in model.subgraphs[0].inputs]
 
 
 Rule = tuple[int, int, int, type | tuple[type, ...] | None, Callable[[Place], Iterable[str]]]

@@ -7,8 +7,12 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as fb
 
-INT8, FLOAT, INT32, BOOL = (
+from eexit_tf.tflite import schema
+
+INT4, INT8, UINT8, FLOAT, INT32, BOOL = (
+    fb.TensorType.INT4,
     fb.TensorType.INT8,
+    fb.TensorType.UINT8,
     fb.TensorType.FLOAT32,
     fb.TensorType.INT32,
     fb.TensorType.BOOL,
@@ -47,4 +51,5 @@ class Place:
 def same_type(*tensors: fb.TensorT | None, types: Iterable[int] = (INT8, FLOAT)) -> Iterator[str]:
     kinds = {tensor.type for tensor in tensors if tensor is not None}
     if len(kinds) > 1 or not kinds <= set(types):
-        yield f"type numbers {sorted(kinds)} where all should be the same, int8 or float32"
+        found = " and ".join(map(schema.type_name, sorted(kinds)))
+        yield f"{found} where all should be the same, int8 or float32"

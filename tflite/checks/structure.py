@@ -1,6 +1,5 @@
 """The structure of a file: indices, buffers, tensors, the order of operators, metadata."""
 
-import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -12,6 +11,11 @@ from eexit_tf.tflite.checks.operators import check_operator
 
 MAX_TENSOR_BYTES = 1 << 28
 MAX_RANK = 5
+_ZERO_POINTS = {
+    fb.TensorType.INT4: (0, 0),
+    fb.TensorType.INT8: (-128, 127),
+    fb.TensorType.UINT8: (0, 255),
+}
 
 
 def check_model(model: fb.ModelT) -> None:
@@ -55,12 +59,15 @@ def _raise_first(problems: Iterable[str], where: str) -> None:
 
 def _tensor_problems(model: fb.ModelT, tensor: fb.TensorT) -> Iterable[str]:
     """What is wrong with one tensor's description."""
-    if tensor.type not in schema.DTYPES:
-        yield f"type number {tensor.type} is not one of {_type_names()}"
+    if tensor.type not in (*schema.DTYPES, fb.TensorType.INT4):
+        yield (
+            f"{schema.type_name(tensor.type)} is not one of {_type_names()}; convert the network "
+            "to int8 throughout, or leave all of it float32"
+        )
     sizes = [int(size) for size in tensor.shape]
     if len(sizes) > MAX_RANK or any(size <= 0 for size in sizes):
         yield f"shape {sizes} is not a static one of at most {MAX_RANK} dimensions"
-    size = math.prod(sizes) * schema.DTYPES[tensor.type].itemsize
+    size = schema.byte_size(tensor)
     if size > MAX_TENSOR_BYTES:
         yield f"{size} bytes are more than the {MAX_TENSOR_BYTES} allowed"
     if tensor.isVariable or tensor.variantTensors or tensor.externalBuffer:
@@ -70,6 +77,8 @@ def _tensor_problems(model: fb.ModelT, tensor: fb.TensorT) -> Iterable[str]:
     stored = len(model.buffers[tensor.buffer].data)
     if stored not in (0, size):
         yield f"its buffer has {stored} bytes where shape {sizes} needs {size}"
+    if tensor.type == fb.TensorType.INT4 and not stored:
+        yield "int4 is for constant weights only"
     yield from _quantization_problems(tensor, sizes)
 
 
@@ -85,11 +94,11 @@ def _quantization_problems(tensor: fb.TensorT, sizes: list[int]) -> Iterable[str
             yield f"{len(scales)} scales along dimension {axis} of shape {sizes}"
     if len(scales) and not np.all((scales > 1e-30) & (scales < 1e30)):
         yield "a scale is not a positive number"
-    low, high = (-128, 127) if tensor.type == fb.TensorType.INT8 else (0, 0)
+    low, high = _ZERO_POINTS.get(tensor.type, (0, 0))
     if len(zeros) and (min(zeros) < low or max(zeros) > high):
         yield f"a zero point is not from {low} to {high}"
-    if tensor.type == fb.TensorType.INT8 and not len(scales):
-        yield "an int8 tensor without a scale"
+    if tensor.type in _ZERO_POINTS and not len(scales):
+        yield f"an {schema.type_name(tensor.type)} tensor without a scale"
 
 
 def _check_order(model: fb.ModelT, graph: fb.SubGraphT, number: int) -> None:

@@ -7,25 +7,24 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.tflite import schema
-from eexit_tf.tflite.checks.place import BOOL, FLOAT, INT8, INT32, Place, same_type
+from eexit_tf.tflite.checks.place import BOOL, FLOAT, INT8, INT32, UINT8, Place, same_type
 
 
-def requantise(place: Place) -> Iterator[str]:
+def _conversion(place: Place) -> Iterator[str]:
     x, y = place.inputs[0], place.outputs[0]
     if schema.shape(x) != schema.shape(y):
         yield "input and output differ in shape"
-    if not {x.type, y.type} <= {INT8, FLOAT} or (x.type, y.type) == (FLOAT, FLOAT):
-        yield "only between int8 and float32, or int8 and int8"
 
 
 def quantise(place: Place) -> Iterator[str]:
-    yield from requantise(place)
-    if place.outputs[0].type != INT8:
-        yield "the output is not int8"
+    yield from _conversion(place)
+    kinds = (place.inputs[0].type, place.outputs[0].type)
+    if kinds not in ((FLOAT, INT8), (INT8, INT8), (UINT8, INT8), (INT8, UINT8)):
+        yield "not from float32, int8 or uint8 to int8, nor from int8 to uint8"
 
 
 def dequantise(place: Place) -> Iterator[str]:
-    yield from requantise(place)
+    yield from _conversion(place)
     if place.inputs[0].type != INT8 or place.outputs[0].type != FLOAT:
         yield "not from int8 to float32"
 

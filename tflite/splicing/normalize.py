@@ -1,7 +1,7 @@
 """Bringing the exits of a file from anywhere to one form: softmax scores in the network's type.
 
-* A float input or output of an int8 network loses its `QUANTIZE` or `DEQUANTIZE`: the int8
-  tensor itself becomes the input or output.
+* A float or uint8 input or output of an int8 network loses its `QUANTIZE` or `DEQUANTIZE`: the
+  int8 tensor itself becomes the input or output.
 * Logits get a `SOFTMAX`. Its int8 output always has scale 1/256 and zero point -128, so exits of
   different quantisation become comparable.
 """
@@ -19,6 +19,8 @@ from eexit_tf.tflite.splicing.dense_as_conv import dense_as_conv
 
 _SOFTMAX_VERSION = 2
 _CONVERSIONS = {"DEQUANTIZE", "QUANTIZE"}
+_SCORES = {"LOGISTIC", "SOFTMAX"}
+_MIXING = {"ADD", "CONCATENATION", "MEAN", "MUL", "RESHAPE", "SUB", *_CONVERSIONS}
 
 
 def normalize(content: bytes) -> bytes:
@@ -60,7 +62,7 @@ def normalized(model: fb.ModelT, exits: Sequence[str] | None = None) -> fb.Model
 
 
 def _int8_input(model: fb.ModelT, index: int) -> int:
-    """The int8 tensor that a float input is quantised to, if that is all it is used for."""
+    """The int8 tensor that an input is quantised to, if that is all it is used for."""
     main = model.subgraphs[0]
     readers = [op for op in main.operators if index in op.inputs]
     if len(readers) != 1 or schema.op_name(model, readers[0]) != "QUANTIZE":
@@ -80,12 +82,14 @@ def _scores(model: fb.ModelT, name: str, index: int) -> int:
     if tensor.type not in (fb.TensorType.INT8, fb.TensorType.FLOAT32):
         raise UserError(f"output {name} is {schema.dtype(tensor)}, expected int8 or float32")
     if shape[:-1] not in ((1,), (1, 1, 1)) or shape[-1] < 2:
-        raise UserError(f"output {name} is of shape {shape}, expected (1, classes)")
+        raise UserError(
+            f"output {name} is of shape {shape}, expected (1, classes) with two classes or more"
+        )
     made_by = _behind_reshapes(model, index)
     if made_by == "SOFTMAX":
         return index
-    if op is None or made_by == "LOGISTIC":
-        said = "an input" if op is None else f"{made_by}, which is not one class of several"
+    if op is None or _is_made_of_scores(model, index):
+        said = "an input" if op is None else f"{made_by}, with softmax or sigmoid scores behind it"
         raise UserError(f"output {name} comes from {said}; expected a softmax or logits")
     return _add_softmax(model, index)
 
@@ -95,6 +99,24 @@ def _behind_reshapes(model: fb.ModelT, index: int) -> str:
     while op is not None and schema.op_name(model, op) == "RESHAPE":
         op = producer(model.subgraphs[0], int(op.inputs[0]))
     return "" if op is None else schema.op_name(model, op)
+
+
+def _is_made_of_scores(model: fb.ModelT, index: int) -> bool:
+    """Whether nothing but softmaxes and sigmoids are mixed to this: no logits, but their mean, say.
+
+    A softmax of that would make every exit unsure.
+    """
+    main, todo, seen = model.subgraphs[0], [index], set()
+    while todo:
+        op = producer(main, todo.pop())
+        name = "" if op is None else schema.op_name(model, op)
+        if op is None or name not in _SCORES | _MIXING:
+            return False
+        if name in _MIXING:
+            new = {int(i) for i in op.inputs if not schema.is_constant(model, main.tensors[i])}
+            todo += new - seen
+            seen |= new
+    return True
 
 
 def _add_softmax(model: fb.ModelT, logits: int) -> int:

@@ -66,6 +66,9 @@ def splice(
     if len(model.subgraphs[0].inputs) != 1:
         raise UserError(f"expected a network with one input, got {len(model.subgraphs[0].inputs)}")
     model = normalized(model, exits)
+    taken = model.subgraphs[0].tensors[model.subgraphs[0].inputs[0]]
+    if taken.type not in (fb.TensorType.INT8, fb.TensorType.FLOAT32):
+        raise UserError(f"the network takes {schema.dtype(taken)}, expected int8 or float32")
     _check_alike(model, exits)
     spliced.check_thresholds(thresholds, len(exits))
     runtime_thresholds = runtime_thresholds and len(exits) > 1
