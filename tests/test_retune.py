@@ -244,3 +244,6 @@ def test_other_files_are_refused(place: Path, tmp_path: Path) -> None:
     path.with_suffix(".json").write_text(json.dumps({**card_of(path), "sha256": "0"}))
     with pytest.raises(UserError, match="is the card of another file"):
         retune(path, "--thresholds", "0.5,0.5")
+    path.with_suffix(".json").write_text('{"sha256": "0", "input"')
+    with pytest.raises(UserError, match=r"is not JSON \(truncated or damaged\?\)"):
+        retune(path, "--thresholds", "0.5,0.5")

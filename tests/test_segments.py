@@ -164,6 +164,11 @@ def test_nothing_else_is_replaced(model: CompiledModel, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a folder of segments"):
         split(model).save(tmp_path / "mine")
     assert [path.name for path in tmp_path.rglob("*")] == ["mine", "thesis.txt"]
+    split(model).save(tmp_path / "m.segments")
+    (tmp_path / "m.segments" / "stage_0_vela.tflite").write_bytes(b"compiled for the NPU")
+    with pytest.raises(UserError, match=r"stage_0_vela.tflite would be lost .* move it away"):
+        split(model).save(tmp_path / "m.segments")
+    assert (tmp_path / "m.segments" / "stage_0_vela.tflite").exists()
 
 
 def test_thresholds_can_be_given(model: CompiledModel) -> None:
@@ -183,6 +188,10 @@ def _edit(folder: Path, change: Callable[[dict], object]) -> None:
     (folder / MANIFEST).write_text(json.dumps(manifest))
 
 
+def _edit_threshold(folder: Path, value: object) -> None:
+    _edit(folder, lambda manifest: manifest["exits"][0].update(threshold_int8=value))
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -196,6 +205,9 @@ def _edit(folder: Path, change: Callable[[dict], object]) -> None:
         (lambda f: _edit(f, lambda m: m.update(stages=[])), "no stages"),
         (lambda f: _edit(f, lambda m: m.update(stages=[3])), "is not a manifest"),
         (lambda f: _edit(f, lambda m: m["exits"].pop()), "expected 4 thresholds"),
+        (lambda f: _edit_threshold(f, np.inf), "expected 4 thresholds"),
+        (lambda f: _edit_threshold(f, 0.5), "expected 4 thresholds"),
+        (lambda f: _edit_threshold(f, "9"), "is not a manifest"),
         (lambda f: _edit(f, lambda m: m["stages"].reverse()), "takes .* no such tensor"),
         (lambda f: _edit(f, lambda m: m["stages"][1].update(scores="image")), "the manifest says"),
         (lambda f: _edit(f, lambda m: m["stages"][2]["inputs"].pop()), "the manifest says"),
@@ -248,12 +260,15 @@ def test_the_command_evaluates_segments(folder: Path, model: CompiledModel, tmp_
     assert [exit_["macs"] for exit_ in said["exits"]] == [exit_.macs for exit_ in model.exits]
 
 
-def test_without_costs_there_is_nothing_to_evaluate(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", [{}, {"static_macs": np.inf}])
+def test_without_costs_there_is_nothing_to_evaluate(
+    change: dict, folder: Path, tmp_path: Path
+) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     card = json.loads((copy / MANIFEST).read_text())
     del card["static_macs"]
-    (copy / MANIFEST).write_text(json.dumps(card))
+    (copy / MANIFEST).write_text(json.dumps(card | change))
     samples = Samples(np.zeros((1, *card["input"]["shape"]), np.float32), np.zeros(1, int))
     with pytest.raises(UserError, match="does not say what an exit costs"):
         evaluate(copy, samples)

@@ -52,6 +52,8 @@ def card_of(path: Path, content: bytes) -> Mapping[str, Any] | None:
     beside = card_path(path)
     card = read_card(beside)
     if card is None:
+        if beside.exists() and not _is_json(beside):
+            raise UserError(f"{beside} is not JSON (truncated or damaged?); move it away")
         return None
     if card["sha256"] not in (_sha256(content), _sha256(_as_on(card, content))):
         raise UserError(
@@ -63,6 +65,14 @@ def card_of(path: Path, content: bytes) -> Mapping[str, Any] | None:
     if not isinstance(divisor, int | float) or not (math.isfinite(divisor) and divisor > 0):
         raise UserError(f"{beside} has no divisor above 0 of the input")
     return card
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _as_on(card: Mapping[str, Any], content: bytes) -> bytes:

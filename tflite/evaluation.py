@@ -176,7 +176,7 @@ def _segmented(path: Path | str, runtime: str) -> _Network:
     try:
         leave_macs = [int(exit_["macs"]) for exit_ in segments.card["exits"]]
         static_macs = int(segments.card["static_macs"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise UserError(f"the manifest of {path} does not say what an exit costs") from error
     last = SegmentedNetwork(segments, RUNTIMES[runtime], early=False)
     return _Network(early, last, leave_macs, static_macs)

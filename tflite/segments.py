@@ -8,6 +8,7 @@ The application runs the stages one after the other and leaves after the first w
 import copy
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from eexit_tf.tflite.splicing.unsplice import unsplice
 MANIFEST = "manifest.json"
 LAYOUT = "segments"
 SUFFIX = ".segments"
+_OWN_FILE = re.compile(rf"stage_\d+\.tflite|{re.escape(MANIFEST)}")
 _NOT_OF_STAGES = ("sha256", "flash_bytes", "arena_bytes", "runtime_thresholds")
 """What a card says of a single file."""
 
@@ -106,6 +108,9 @@ class Segments:
         folder = Path(folder)
         if folder.exists() and not (folder / MANIFEST).is_file():
             raise UserError(f"{folder} exists and is not a folder of segments; nothing was written")
+        for path in sorted(folder.iterdir()) if folder.exists() else ():
+            if not _OWN_FILE.fullmatch(path.name):
+                raise UserError(f"{path} would be lost with its folder of segments; move it away")
         manifest = self.manifest()
         entries = zip(manifest["stages"], self.stages, strict=True)
         files = {entry["file"]: stage.content for entry, stage in entries}
@@ -128,17 +133,17 @@ class Segments:
             card = json.loads(read_bytes(path))
             entries = card.pop("stages")
             stages = tuple(_load_stage(path.parent, entry) for entry in entries)
-            levels = [int(exit_["threshold_int8"]) for exit_ in card["exits"]]
+            levels = [exit_["threshold_int8"] for exit_ in card["exits"]]
             check_confidence(card["confidence"])
             if card.pop("layout") != LAYOUT or card["schema"] != 1 or not stages:
                 raise ValueError(f"no stages of layout {LAYOUT!r}, schema 1")
+            spliced.check_thresholds(levels, len(stages))
             del card["tensors"], card["flash_bytes"]
         except UserError:
             raise
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             said = f"no {error}" if isinstance(error, KeyError) else error
             raise UserError(f"{path} is not a manifest of segments: {said}") from error
-        spliced.check_thresholds(levels, len(stages))
         _check_chain(stages)
         return cls(stages, card)
 

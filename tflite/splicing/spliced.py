@@ -114,7 +114,7 @@ def metadata_content(
 def check_thresholds(thresholds: Sequence[int], count: int) -> None:
     """Raise a `UserError` unless there are `count` integers from -128 to 127."""
     if len(thresholds) != count or any(
-        int(t) != t or not LOWEST <= t <= HIGHEST for t in thresholds[: count - 1]
+        not LOWEST <= t <= HIGHEST or int(t) != t for t in thresholds[: count - 1]
     ):
         raise UserError(
             f"expected {count} thresholds from {LOWEST} to {HIGHEST}, got {list(thresholds)}"
