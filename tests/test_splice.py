@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as fb
 from memory import check_plan
-from networks import inputs_for, multi_exit, order_of
+from networks import convert, inputs_for, multi_exit, order_of
 from numpy.typing import NDArray
 
 from eexit_tf.errors import UserError
+from eexit_tf.keras import keras, tf
 from eexit_tf.tflite import costs, flatbuffer, schema
 from eexit_tf.tflite.arena import measure
 from eexit_tf.tflite.lineage import producer
@@ -315,6 +316,27 @@ def test_float_inputs_and_outputs_of_an_int8_network_are_taken_off() -> None:
     graphs = flatbuffer.read(content).subgraphs
     assert all(t.type != fb.TensorType.FLOAT32 for graph in graphs for t in graph.tensors)
     check_equal(content, normalize(as_int8), order, [20, 0])
+
+
+def test_activations() -> None:
+    layers = keras.layers
+    keras.utils.set_random_seed(1)
+    image = layers.Input((8, 8, 2), batch_size=1)
+    slopes = keras.initializers.RandomUniform(-1, 1, seed=2)
+    x = layers.PReLU(slopes, shared_axes=[1, 2])(layers.Conv2D(4, 3)(image))
+    sharp = keras.initializers.RandomNormal(stddev=2.0, seed=3)
+    early = layers.Dense(5, "softmax", kernel_initializer=sharp, name="early")(layers.Flatten()(x))
+    x = layers.LeakyReLU(0.2)(layers.Conv2D(6, 3)(x))
+    x = layers.Activation("tanh")(layers.Conv2D(6, 1)(x))
+    x = layers.Conv2D(6, 1)(x)
+    x = layers.Lambda(lambda y: y * tf.nn.relu6(y + 3.0) / 6.0)(x)
+    late = layers.Dense(5, "softmax", kernel_initializer=sharp, name="late")(layers.Flatten()(x))
+    multi = convert(keras.Model(image, [early, late]))
+    model = flatbuffer.read(multi)
+    names = {schema.op_name(model, op) for op in model.subgraphs[0].operators}
+    assert names >= {"PRELU", "LEAKY_RELU", "TANH", "HARD_SWISH"}
+    content = splice.splice(multi, ["early", "late"], [60, 0])
+    assert check_equal(content, normalize(multi), ["early", "late"], [60, 0]) == {0, 1}
 
 
 def test_uint8_inputs_and_outputs_are_taken_off() -> None:

@@ -22,6 +22,7 @@ _PARAMETERS = {
     "FULLY_CONNECTED": (1, 2),
     "ADD": (0, 1),
     "MUL": (0, 1),
+    "PRELU": (1,),
     "SUB": (0, 1),
 }
 _TRUNK = {"ADD", "CONV_2D", "DEPTHWISE_CONV_2D"}

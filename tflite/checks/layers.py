@@ -130,7 +130,7 @@ def softmax(place: Place) -> Iterator[str]:
     if not 1e-4 < beta < 1e4:
         yield f"beta {beta} out of range"
     if x.type == INT8:
-        yield from _unit_scale(y)
+        yield from _fixed_scale(y, 1 / 256, -128)
         if beta * x.quantization.scale[0] * (1 << 26) <= 1:
             yield "the input's scale is too small"
 
@@ -138,9 +138,28 @@ def softmax(place: Place) -> Iterator[str]:
 def logistic(place: Place) -> Iterator[str]:
     yield from same_shape(place)
     if place.inputs[0].type == INT8:
-        yield from _unit_scale(place.outputs[0])
+        yield from _fixed_scale(place.outputs[0], 1 / 256, -128)
 
 
-def _unit_scale(tensor: fb.TensorT) -> Iterator[str]:
-    if tensor.quantization.scale[0] != 1 / 256 or tensor.quantization.zeroPoint[0] != -128:
-        yield "an int8 output that is not of scale 1/256 and zero point -128"
+def tanh(place: Place) -> Iterator[str]:
+    yield from same_shape(place)
+    if place.inputs[0].type == INT8:
+        yield from _fixed_scale(place.outputs[0], 1 / 128, 0)
+
+
+def leaky_relu(place: Place) -> Iterator[str]:
+    yield from same_shape(place)
+    if not 0 <= place.options.alpha <= 1:
+        yield f"alpha {place.options.alpha} is not from 0 to 1"
+
+
+def hard_swish(place: Place) -> Iterator[str]:
+    yield from same_shape(place)
+    x, y = place.inputs[0], place.outputs[0]
+    if x.type == INT8 and x.quantization.scale[0] >= 128 * y.quantization.scale[0]:
+        yield "the output's scale is too small"
+
+
+def _fixed_scale(tensor: fb.TensorT, scale: float, zero_point: int) -> Iterator[str]:
+    if tensor.quantization.scale[0] != scale or tensor.quantization.zeroPoint[0] != zero_point:
+        yield (f"an int8 output that is not of scale 1/{1 / scale:.0f} and zero point {zero_point}")

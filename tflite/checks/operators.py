@@ -79,12 +79,15 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "EQUAL": (2, 2, 1, None, tensors.compare),
         "FULLY_CONNECTED": (2, 3, 1, fb.FullyConnectedOptionsT, layers.dense),
         "GREATER_EQUAL": (2, 2, 1, None, tensors.compare),
+        "HARD_SWISH": (1, 1, 1, None, layers.hard_swish),
         "IF": (1, 256, 0, fb.IfOptionsT, tensors.branch),
+        "LEAKY_RELU": (1, 1, 1, fb.LeakyReluOptionsT, layers.leaky_relu),
         "LOGISTIC": (1, 1, 1, None, layers.logistic),
         "MAX_POOL_2D": (1, 1, 1, fb.Pool2DOptionsT, layers.pool),
         "MEAN": (2, 2, 1, fb.ReducerOptionsT, tensors.reduce),
         "MUL": (2, 2, 1, fb.MulOptionsT, tensors.elementwise),
         "PAD": (2, 2, 1, None, tensors.pad),
+        "PRELU": (2, 2, 1, None, tensors.elementwise),
         "QUANTIZE": (1, 1, 1, None, tensors.quantise),
         "REDUCE_MAX": (2, 2, 1, fb.ReducerOptionsT, tensors.reduce),
         "RELU": (1, 1, 1, None, layers.same_shape),
@@ -94,5 +97,6 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "SLICE": (3, 3, 1, None, tensors.cut_out),
         "SOFTMAX": (1, 1, 1, fb.SoftmaxOptionsT, layers.softmax),
         "SUB": (2, 2, 1, fb.SubOptionsT, tensors.add),
+        "TANH": (1, 1, 1, None, layers.tanh),
     }
 )

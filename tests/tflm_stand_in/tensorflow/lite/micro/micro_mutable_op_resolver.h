@@ -25,12 +25,15 @@ class MicroMutableOpResolver : public MicroOpResolver {
   TfLiteStatus AddEqual() { return add(); }
   TfLiteStatus AddFullyConnected() { return add(); }
   TfLiteStatus AddGreaterEqual() { return add(); }
+  TfLiteStatus AddHardSwish() { return add(); }
   TfLiteStatus AddIf() { return add(); }
+  TfLiteStatus AddLeakyRelu() { return add(); }
   TfLiteStatus AddLogistic() { return add(); }
   TfLiteStatus AddMaxPool2D() { return add(); }
   TfLiteStatus AddMean() { return add(); }
   TfLiteStatus AddMul() { return add(); }
   TfLiteStatus AddPad() { return add(); }
+  TfLiteStatus AddPrelu() { return add(); }
   TfLiteStatus AddQuantize() { return add(); }
   TfLiteStatus AddReduceMax() { return add(); }
   TfLiteStatus AddRelu() { return add(); }
@@ -40,6 +43,7 @@ class MicroMutableOpResolver : public MicroOpResolver {
   TfLiteStatus AddSlice() { return add(); }
   TfLiteStatus AddSoftmax() { return add(); }
   TfLiteStatus AddSub() { return add(); }
+  TfLiteStatus AddTanh() { return add(); }
 
  private:
   TfLiteStatus add() { return count_++ < tOpCount ? kTfLiteOk : kTfLiteError; }
