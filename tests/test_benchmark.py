@@ -296,10 +296,11 @@ def test_says_what_to_flash(
         (["--target", "serial:model.tflite"], "is not a serial port"),
         (["--target", "serial:"], "unknown target"),
         (["--target", "toaster"], "unknown target"),
+        (["--target", "qemu:toaster"], "unknown target"),
         (["--target", "qemu:mps3-an547"], "needs a TFLM library"),
         (["--tflm-include", "."], "goes with --tflm-lib"),
         (["--target", "qemu:mps3-an547", "--tflm-lib", "no.a"], "no TFLM library"),
-        (["--target", "qemu:mps3-an547", "--tflm-lib", "model.tflite"], "TFLM's root"),
+        (["--target", "qemu:mps3-an547", "--tflm-lib", "model.tflite"], "in any folder given"),
     ],
 )
 def test_wrong_usage(

@@ -138,6 +138,8 @@ def _break(change: str) -> bytes:
         convolution.inputs = np.array([10_000, *convolution.inputs[1:]], np.int32)
     elif change == "buffer index":
         main.tensors[0].buffer = 10_000
+    elif change == "buffer 0":
+        model.buffers[0].data = np.zeros(1, np.uint8)
     elif change == "kernel shape":
         _enlarge(main.tensors[convolution.inputs[1]])
     elif change == "output shape":
@@ -173,6 +175,7 @@ def _break(change: str) -> bytes:
         ("operator order", "before anything has written it"),
         ("tensor index", "10000, but there are"),
         ("buffer index", "buffer 10000 does not exist"),
+        ("buffer 0", "buffer 0, that of tensors without content, has some"),
         ("kernel shape", "needs"),
         ("output shape", "the output should be"),
         ("dynamic shape", "not a static one"),

@@ -37,9 +37,9 @@ class TflmLibrary:
             raise UserError(f"there is no TFLM library {self.library}")
         header = "tensorflow/lite/micro/micro_interpreter.h"
         if not any((folder / header).is_file() for folder in self.include):
+            where = ", ".join(map(str, self.include)) or "any folder given"
             raise UserError(
-                f"there is no {header} in {', '.join(map(str, self.include)) or 'no folder'}: "
-                "expected TFLM's root folder"
+                f"there is no {header} in {where}: --tflm-include takes TFLM's root folder"
             )
 
 

@@ -11,7 +11,7 @@ from eexit_tf.errors import UserError
 from eexit_tf.files import read_bytes
 from eexit_tf.reporter import SILENT, Reporter
 from eexit_tf.tflite.benchmarking.devices import Device, DeviceError, Network
-from eexit_tf.tflite.benchmarking.firmware import TflmLibrary
+from eexit_tf.tflite.benchmarking.firmware import BOARDS, TflmLibrary
 from eexit_tf.tflite.benchmarking.host import open_host
 from eexit_tf.tflite.benchmarking.qemu import open_qemu
 from eexit_tf.tflite.benchmarking.result import Benchmark, Progress
@@ -112,11 +112,10 @@ def _run(
 
 def _check(target: str, tflm: TflmLibrary | None) -> None:
     kind, _, where = target.partition(":")
-    if kind not in ("host", "qemu", "serial") or bool(where) != (kind != "host"):
-        raise UserError(
-            f"unknown target {target!r}; expected host, qemu:mps3-an547, qemu:mps2-an386 or "
-            "serial:PORT"
-        )
+    known = ["host", *(f"qemu:{board}" for board in BOARDS)]
+    if target not in known and not (kind == "serial" and where):
+        expected = ", ".join(known)
+        raise UserError(f"unknown target {target!r}; expected {expected} or serial:PORT")
     if (kind == "qemu") != (tflm is not None):
         raise UserError(
             f"the target {target} needs a TFLM library that was built for its processor: give "

@@ -162,4 +162,4 @@ def hard_swish(place: Place) -> Iterator[str]:
 
 def _fixed_scale(tensor: fb.TensorT, scale: float, zero_point: int) -> Iterator[str]:
     if tensor.quantization.scale[0] != scale or tensor.quantization.zeroPoint[0] != zero_point:
-        yield (f"an int8 output that is not of scale 1/{1 / scale:.0f} and zero point {zero_point}")
+        yield f"an int8 output that is not of scale 1/{1 / scale:.0f} and zero point {zero_point}"

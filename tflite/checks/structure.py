@@ -28,6 +28,8 @@ def check_model(model: fb.ModelT) -> None:
         raise UserError(f"expected a .tflite file of version 3, got version {model.version}")
     if not model.subgraphs or not model.buffers:
         raise UserError("the .tflite file has no graph or no buffers")
+    if len(model.buffers[0].data):
+        raise UserError("unsound .tflite file: buffer 0, that of tensors without content, has some")
     if model.externalBuffers or model.externalBufferGroups:
         raise UserError("the .tflite file keeps weights in other files, which is not supported")
     for code in model.operatorCodes:
