@@ -8,6 +8,7 @@ sample leaves at an exit when its level there is at least the exit's threshold. 
 a policy has threshold 0: whatever reaches it leaves.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from math import log
@@ -49,10 +50,10 @@ class Exit:
     @classmethod
     def parse(cls, name: str) -> "Exit":
         """The exit behind an output's name; a name that is not ours is a head of its own."""
-        at, separator, head = name.removeprefix("quant_").partition(NAME_SEPARATOR)
-        if separator and at and head:
-            return cls(at, head)
-        return cls(name.replace(NAME_SEPARATOR, "_"), "own")
+        parts = name.removeprefix("quant_").split(NAME_SEPARATOR)
+        if len(parts) == 2 and all(parts):
+            return cls(*parts)
+        return cls(re.sub("__+", "_", name) or "output", "own")
 
 
 @dataclass(frozen=True)

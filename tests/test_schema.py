@@ -55,6 +55,9 @@ def test_a_file_without_signature_gives_tensor_names(multi: bytes) -> None:
     model.signatureDefs = []
     again = flatbuffer.read(flatbuffer.write(model))
     assert len(schema.outputs_by_name(again)) == 5
+    for tensor in model.subgraphs[0].tensors:
+        tensor.name = b"x"
+    assert sorted(schema.outputs_by_name(model).values()) == sorted(model.subgraphs[0].outputs)
 
 
 def test_macs_of_mlperf_tiny_resnet8_by_hand() -> None:

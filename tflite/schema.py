@@ -114,4 +114,8 @@ def _by_name(model: fb.ModelT, side: str) -> dict[str, int]:
         entries = getattr(signature, side)
         if signature.subgraphIndex == 0 and len(entries) == len(getattr(main, side)):
             return {text(entry.name): int(entry.tensorIndex) for entry in entries}
-    return {text(main.tensors[i].name) or f"{side[:-1]}_{i}": int(i) for i in getattr(main, side)}
+    named: dict[str, int] = {}
+    for i in map(int, getattr(main, side)):
+        name = text(main.tensors[i].name) or f"{side[:-1]}_{i}"
+        named[f"{name}:{i}" if named.get(name, i) != i else name] = i
+    return named
