@@ -124,7 +124,7 @@ def test_without_labels_there_is_no_archive() -> None:
 def test_labels_survive_compiling_and_retuning(tmp_path: Path) -> None:
     source, made = tmp_path / "multi.tflite", tmp_path / "m.tflite"
     source.write_bytes(multi_exit(1, 3))
-    (tmp_path / "labels.txt").write_text("a\nb\nc\nd\ne\n")
+    (tmp_path / "labels.txt").write_text("a\nb\nc\nd\ne\n", "utf-8-sig")
     command = ["compile", str(source), "--output", str(made), "--thresholds", "0.9,0.8"]
     result = CliRunner().invoke(cli, [*command, "--labels", str(tmp_path / "labels.txt")])
     assert result.exit_code == 0, result.output

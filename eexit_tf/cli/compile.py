@@ -82,6 +82,6 @@ def _lines(path: Path) -> list[str]:
     from eexit_tf.files import read_bytes
 
     try:
-        return read_bytes(path).decode().splitlines()
+        return read_bytes(path).decode("utf-8-sig").splitlines()  # Windows may begin with a mark
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not text in UTF-8") from error
