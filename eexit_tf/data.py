@@ -154,11 +154,14 @@ def _inputs(where: str, given: Any) -> NDArray[Any]:
             f"(samples, height, width, channels), but are {x.shape}"
         )
     if (x.shape[1] != 1 and min(x.shape[1:3]) < SMALLEST_SIDE) or x.shape[2] < SMALLEST_SIDE:
-        first = x.shape[1] <= 4 and min(x.shape[2:]) >= SMALLEST_SIDE
+        advice = ""
+        if x.shape[1] <= 4 and min(x.shape[2:]) >= SMALLEST_SIDE:
+            advice = "; channels must be the last dimension"
+        elif x.shape[2] < SMALLEST_SIDE <= x.shape[1]:
+            advice = "; give time series as (samples, 1, steps, channels)"
         raise UserError(
             f"{where}: inputs are {x.shape[1]} x {x.shape[2]}, too small for the search space, "
-            f"which needs at least {SMALLEST_SIDE} x {SMALLEST_SIDE}"
-            f"{'; channels must be the last dimension' if first else ''}"
+            f"which needs at least {SMALLEST_SIDE} x {SMALLEST_SIDE}{advice}"
         )
     if x.dtype.kind == "f":
         with np.errstate(over="ignore"):
@@ -244,7 +247,7 @@ def _class_names(
             f"data set {name}: expected {classes} class names, one for each class, but got "
             f"an array of shape {names.shape}"
         )
-    return tuple(str(n) for n in names)
+    return tuple(n.decode(errors="replace") if isinstance(n, bytes) else str(n) for n in names)
 
 
 def _divisor(x: NDArray[Any]) -> float:

@@ -3,11 +3,12 @@
 They are written beside their place, then renamed.
 """
 
+import contextlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,24 @@ def read_bytes(path: Path | str) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def parsing(path: Path, what: str) -> Iterator[None]:
+    """Around reading a file of ours, which anything may have happened to.
+
+    Args:
+        path: of the file.
+        what: it should be.
+
+    Raises:
+        UserError: its content cannot be understood.
+    """
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        said = f"no {error}" if isinstance(error, KeyError) else error
+        raise UserError(f"{path} is not {what}: {said}") from error
 
 
 def write_bytes(path: Path | str, content: bytes) -> Path:

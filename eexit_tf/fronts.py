@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from eexit_tf.errors import UserError
-from eexit_tf.files import write_json
+from eexit_tf.files import parsing, write_json
 from eexit_tf.vocabulary import Bounds, Front, OperatingPoint
 
 FRONT = "front.json"
@@ -82,11 +82,8 @@ class SearchFront:
                 f"{directory} has no {FRONT}; give the folder of a search "
                 f"(eexit-tf search --output DIR) in which a trial has finished"
             )
-        try:
+        with parsing(path, "a front of eexit-tf"):
             return cls.from_json(json.loads(path.read_text()))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            said = f"no {error}" if isinstance(error, KeyError) else error
-            raise UserError(f"{path} is not a front of eexit-tf: {said}") from error
 
 
 def _number(count: int) -> int | float:

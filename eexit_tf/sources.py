@@ -118,12 +118,14 @@ def import_function(what: str, name: str) -> Callable[..., Any]:
     Raises:
         UserError: there is none, or importing it fails.
     """
+    if not is_function(name):
+        raise UserError(f"{what}: expected module:function")
     module_name, _, function_name = name.partition(":")
     if "" not in sys.path:
         sys.path.insert(0, "")  # the user's own module, beside which the command is typed
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         lacking = error.name if isinstance(error, ModuleNotFoundError) else None
         if lacking is not None and f"{module_name}.".startswith(f"{lacking}."):
             raise UserError(
@@ -145,7 +147,7 @@ def _read_function(name: str) -> Raw:
     function_name = name.partition(":")[2]
     try:
         value = function()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _error_of_the_user(f"data set {name}: {function_name}() failed", error) from error
     try:
         (x_train, y_train), (x_test, y_test) = value
@@ -157,7 +159,7 @@ def _read_function(name: str) -> Raw:
     return Raw(x_train, y_train, x_test, y_test)
 
 
-def _error_of_the_user(what: str, error: Exception) -> UserError:
+def _error_of_the_user(what: str, error: BaseException) -> UserError:
     """An error in the user's own code: what it says, and the lines of that code that led to it."""
     ours = (__file__, importlib.__file__)
     lines = [

@@ -88,7 +88,7 @@ class Bounds:
         return cls(**{field.name: value.get(field.name) for field in fields(cls)})
 
     def __str__(self) -> str:
-        said = [f"{k} {v:g}" for k, v in asdict(self).items() if v is not None]
+        said = [f"{k} {v:,.10g}" for k, v in asdict(self).items() if v is not None]
         return ", ".join(said) or "no bounds"
 
 

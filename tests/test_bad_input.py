@@ -40,6 +40,7 @@ ARRAYS: dict[str, tuple[dict[str, np.ndarray], str]] = {
     "infinite": ({"x_train": X * 1e300}, "60 of 60 inputs hold NaN or infinity"),
     "too small": ({"x_train": X[:, :4]}, "4 x 8, too small.* at least 8 x 8"),
     "channels first": ({"x_train": np.stack([X] * 3, 1)}, "channels must be the last"),
+    "few steps": ({"x_train": np.zeros((60, 40, 6))}, r"40 x 6.*\(samples, 1, steps, channels\)"),
     "flat": ({"x_train": X.reshape(60, 64)}, r"\(samples, height, width\).* \(60, 64\)"),
     "five dimensions": ({"x_train": X[..., None, None]}, r"but are \(60, 8, 8, 1, 1\)"),
     "text": ({"x_train": X.astype(str)}, "inputs must be numbers, but are <U"),
@@ -84,6 +85,7 @@ DATA = {
     "mine:ragged": "the inputs are not one array",
     "mine:words": "inputs must be numbers",
     "mine:fails": r"fails\(\) failed: ZeroDivisionError.*mine.py, line \d+, in divide: .*1 / 0",
+    "mine:leaves": r"leaves\(\) failed: SystemExit: 3",
     "syntax:load": "syntax cannot be imported: .*syntax.py.*SyntaxError",
     "lacks:load": r"lacks cannot be imported: ModuleNotFoundError: .*lacks.py, line 1",
 }
@@ -95,6 +97,7 @@ def nothing(): pass
 def ragged(): return ([[1], [2, 3]], [0, 1]), ([[1], [2, 3]], [0, 1])
 def words(): return ("a", "b"), ("c", "d")
 def divide(): return 1 / 0
+def leaves(): raise SystemExit(3)
 def fails(): return divide()
 """
 
@@ -124,12 +127,23 @@ COMMANDS = {
     f"{SEARCH} --min-accuracy nan": "min_accuracy must be from 0 to 1, but is nan",
     f"{SEARCH} --max-trials 0": "0 is not in the range x>=1",
     f"{SEARCH} --epochs 0": "0 is not in the range x>=1",
-    f"{SEARCH} --seed -1": "-1 is not in the range x>=0",
+    f"{SEARCH} --seed -1": "-1 is not in the range 0<=x",
+    f"{SEARCH} --seed 4294967296": "is not in the range 0<=x<=4294967295",
+    f"{SEARCH} --backbone m:f --input-scale nan": "scale must be more than 0, but is nan",
+    f"{SEARCH} --space mine": "space mine: expected module:function",
     f"{SEARCH} --output good.npz": "'good.npz' is a file",
     f"{SEARCH} --max-macs 10": "nothing in the search space keeps max_macs 10: .* 8 x 8 x 1 needs",
     f"{SEARCH} --max-mean-macs 5": "nothing in the search space keeps max_mean_macs 5: .* MACs",
     f"{FIND} --dataset good.npz --seed 7 --max-params 9k": "found holds another search "
     r"\(data_sha256 is .* there.*; seed is 0 there, 7 here; bounds is .*--overwrite",
+    **{
+        f"{FIND} --dataset digits.npz --output {name}": said
+        for name, said in {
+            "no_oracle": "the state of the search in no_oracle/trials cannot be read .*oracle.json",
+            "no_trial": "no_trial/trials cannot be read .no trial.json of trial 0",
+            "trial_damaged": "trial_0/front.json is not the front of a trial",
+        }.items()
+    },
     "front nowhere": "nowhere has no front.json; give the folder of a search",
     "front good.npz": "good.npz has no front.json",
     "front front_truncated": "front_truncated/front.json is not a front of eexit-tf",
@@ -140,6 +154,7 @@ COMMANDS = {
     "convert front_truncated --output {out}/m.tflite": "is not a front of eexit-tf",
     "convert search_damaged --output {out}/m.tflite": "search.json is not the manifest of a search",
     "convert no_weights --output {out}/m.tflite": "the weights of trial 0 are missing",
+    "convert weights_damaged --output {out}/m.tflite": "the weights of trial 0 do not fit",
     "convert moved --output {out}/m.tflite": "no such .npz.*give --dataset if it has moved",
     f"{CONVERT} --dataset good.npz": "whose data has changed since",
     f"{CONVERT} --pick 9-9": "no point '9-9' in the front; it has 0-0",
@@ -278,8 +293,20 @@ def make_searches(place: Path, search: Path, digits: Path) -> None:
     }.items():
         (place / f"front_{name}").mkdir()
         (place / f"front_{name}" / "front.json").write_bytes(damaged)
-    for name in ("search_damaged", "no_weights", "moved"):
+    for name in (
+        "search_damaged",
+        "no_weights",
+        "weights_damaged",
+        "no_oracle",
+        "no_trial",
+        "trial_damaged",
+        "moved",
+    ):
         shutil.copytree(search, place / name)
+    (place / "weights_damaged/trials/trial_0/network.weights.h5").write_bytes(X.tobytes())
+    (place / "no_oracle/trials/oracle.json").unlink()
+    (place / "no_trial/trials/trial_0/trial.json").unlink()
+    (place / "trial_damaged/trials/trial_0/front.json").write_text("{}")
     (place / "search_damaged" / "search.json").write_text('{"schema": 1, "seed"')
     next((place / "no_weights").glob("trials/*/*.h5")).unlink()
     moved = {**front, "dataset": "moved-away.npz"}

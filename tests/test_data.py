@@ -238,6 +238,11 @@ def test_scaling(x: np.ndarray, divisor: float) -> None:
     assert np.abs(data.test.x).max() <= 2
 
 
+def test_class_names_may_be_bytes() -> None:
+    data = split("bytes", Raw(X, Y, class_names=np.array([n.encode() for n in "abü"])))
+    assert data.class_names == ("a", "b", "ü")
+
+
 def test_labels_may_be_a_column() -> None:
     data = split("column", raw(X, Y[:, None], x_test=X, y_test=Y[:, None]))
     np.testing.assert_array_equal(data.test.y, Y)

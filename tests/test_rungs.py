@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from eexit_tf.errors import UserError
 from eexit_tf.tuners.rungs import Climb, expected_end, hopeless, rung_epochs
 
 REFERENCE = (1e3, 1e6)
@@ -59,3 +62,9 @@ def test_rungs_are_kept_in_the_trials_folder(tmp_path: Path) -> None:
 def test_short_trainings_have_no_rungs() -> None:
     assert rung_epochs(5) == ()
     assert rung_epochs(30) == (10, 20)
+
+
+def test_damaged_rungs_are_named(tmp_path: Path) -> None:
+    (tmp_path / "rungs.json").write_text('{"rungs": {}')
+    with pytest.raises(UserError, match=r"rungs\.json is not how a trial rose"):
+        Climb.load(tmp_path)

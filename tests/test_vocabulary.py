@@ -66,3 +66,9 @@ def test_a_point_is_found_by_its_id() -> None:
     assert FRONT.find("c").id == "c"
     with pytest.raises(UserError, match="a, b, c, d"):
         FRONT.find("z")
+
+
+def test_bounds_are_said_to_the_last_mac() -> None:
+    assert str(Bounds(max_macs=2_440_512, min_accuracy=0.97)) == (
+        "max_macs 2,440,512, min_accuracy 0.97"
+    )

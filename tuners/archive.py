@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from eexit_tf.files import write_json
+from eexit_tf.files import parsing, write_json
 from eexit_tf.pareto import hypervolume, hypervolume_gain, pareto_front
 from eexit_tf.vocabulary import Front, OperatingPoint
 
@@ -25,10 +25,16 @@ def save_front(directory: Path, front: Front) -> None:
 
 
 def load_front(directory: Path) -> Front:
-    """A trial's own front from its folder."""
-    value = json.loads((directory / TRIAL_FRONT).read_text())
-    points = tuple(OperatingPoint.from_json(point) for point in value["points"])
-    return Front(points, value["evaluated_policies"], value["gap"])
+    """A trial's own front from its folder.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    path = directory / TRIAL_FRONT
+    with parsing(path, "the front of a trial"):
+        value = json.loads(path.read_text())
+        points = tuple(OperatingPoint.from_json(point) for point in value["points"])
+        return Front(points, int(value["evaluated_policies"]), float(value["gap"]))
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,9 @@ class Networks:
         if not self.backbone and (self.train or self.input_scale != 1):
             raise UserError("what to train and the scale of the input go with a backbone")
 
+        if not 0 < self.input_scale < float("inf"):
+            raise UserError(f"the input's scale must be more than 0, but is {self.input_scale}")
+
     def located(self) -> "Networks":
         """The same with its file's whole path and SHA-256, and with what is trained.
 

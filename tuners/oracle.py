@@ -149,6 +149,8 @@ class ParetoOracle(keras_tuner.Oracle):
 
     def set_state(self, state: dict[str, Any]) -> None:
         super().set_state(state)
+        for trial_id in set(self.start_order) - set(self.trials):
+            raise ValueError(f"no trial.json of trial {trial_id}")
         for trial_id in set(self.trials) - set(self.start_order):
             del self.trials[trial_id]  # killed before the oracle knew of it: proposed again
         for tuner_id, trial in list(self.ongoing_trials.items()):

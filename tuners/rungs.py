@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from eexit_tf.files import write_json
+from eexit_tf.files import parsing, write_json
 from eexit_tf.tuners.surrogate import staircase
 
 RUNGS = "rungs.json"
@@ -65,12 +65,13 @@ class Climb:
         path = directory / RUNGS
         if not path.is_file():
             return cls({})
-        value = json.loads(path.read_text())
-        rungs = {
-            int(epoch): [(float(macs), float(accuracy)) for macs, accuracy in points]
-            for epoch, points in value["rungs"].items()
-        }
-        return cls(rungs, value["stopped"])
+        with parsing(path, "how a trial rose"):
+            value = json.loads(path.read_text())
+            rungs = {
+                int(epoch): [(float(macs), float(accuracy)) for macs, accuracy in points]
+                for epoch, points in value["rungs"].items()
+            }
+            return cls(rungs, value["stopped"])
 
 
 def rung_epochs(epochs: int) -> tuple[int, ...]:

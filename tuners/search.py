@@ -15,8 +15,9 @@ import keras_tuner
 from eexit_tf.augmentation import UNCHANGED, Augmentation
 from eexit_tf.data import Dataset
 from eexit_tf.errors import UserError
-from eexit_tf.files import write_json
+from eexit_tf.files import parsing, write_json
 from eexit_tf.fronts import FRONT, SearchFront
+from eexit_tf.keras import tf
 from eexit_tf.locks import locked
 from eexit_tf.reporter import SILENT, Reporter
 from eexit_tf.tuners.candidates import CandidateSpace
@@ -31,6 +32,8 @@ from eexit_tf.vocabulary import Bounds, Front
 
 MANIFEST = "search.json"
 SCHEMA = 1
+DAMAGED = (ValueError, KeyError, TypeError, AttributeError, RuntimeError)
+"""How KerasTuner fails where its files are not as it wrote them."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,11 @@ class SearchSettings:
         """
         path = directory / MANIFEST
         try:
-            value = json.loads(path.read_text())
+            content = path.read_bytes()
+        except OSError as error:
+            raise UserError(f"{directory} holds no search: {error.strerror} {path}") from error
+        with parsing(path, "the manifest of a search"):
+            value = json.loads(content)
             return cls(
                 dataset=value["dataset"],
                 data_sha256=value["data_sha256"],
@@ -82,11 +89,6 @@ class SearchSettings:
                 networks=Networks.from_json(value["networks"]),
                 augmentation=Augmentation(**value["augmentation"]),
             )
-        except OSError as error:
-            raise UserError(f"{directory} holds no search: {error.strerror} {path}") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            said = f"no {error}" if isinstance(error, KeyError) else error
-            raise UserError(f"{path} is not the manifest of a search: {said}") from error
 
     def check_same(self, other: "SearchSettings", directory: Path) -> None:
         """Refuse to resume another search.
@@ -246,7 +248,7 @@ def make_tuner(
                 augmentation=settings.augmentation,
                 tensorboard=tensorboard,
             )
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+    except (*DAMAGED, tf.errors.OpError) as error:
         raise UserError(
             f"the state of the search in {output / 'trials'} cannot be read ({error}); "
             f"--overwrite starts over"

@@ -156,13 +156,19 @@ class ExitTuner(keras_tuner.Tuner):
         """A finished trial's network with its trained weights.
 
         Raises:
-            UserError: the trial's weights are gone.
+            UserError: the trial's weights are gone, or not of this network.
         """
         path = Path(self.get_trial_dir(trial_id)) / WEIGHTS
         if not path.is_file():
             raise UserError(f"the weights of trial {trial_id} are missing: {path}")
         net = self.hypermodel.network(self.oracle.get_trial(trial_id).hyperparameters.values)
-        net.load_weights(path)
+        try:
+            net.load_weights(path)
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(
+                f"the weights of trial {trial_id} do not fit its network; {path} is damaged, or "
+                f"your own code has changed since the search: {error}"
+            ) from error
         return net
 
     def on_search_begin(self) -> None:

@@ -72,7 +72,11 @@ def dataset_option(required: bool = True) -> Callable[[Command], Command]:
 
 
 seed_option = click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything random."
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),  # what numpy's generator takes
+    default=0,
+    show_default=True,
+    help="Of everything random.",
 )
 
 
