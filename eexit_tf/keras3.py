@@ -34,9 +34,10 @@ def from_keras3(model: Any) -> keras.Model:
             f"{model.name} is a {type(model).__name__} of Keras 3; expected a functional model "
             f"with one input"
         )
+    operations = {operation.name: operation for operation in model.operations}
     tensors: dict[tuple[str, int], Any] = {}
     for described in model.get_config()["layers"]:
-        original = model.get_layer(described["name"])
+        original = operations[described["name"]]
         if type(original).__name__ == "InputLayer":
             shape = tuple(original.output.shape[1:])
             tensors[original.name, 0] = keras.Input(shape, name=original.name)
@@ -90,7 +91,14 @@ def _with_tensors(value: Any, tensors: dict[tuple[str, int], Any]) -> Any:
 def _check_same(model: Any, rebuilt: keras.Model) -> None:
     shape = [side or 16 for side in rebuilt.input_shape[1:]]
     x = np.random.default_rng(0).normal(size=(4, *shape)).astype(np.float32)
-    expected = np.asarray(model(x, training=False))
-    found = np.asarray(rebuilt(x, training=False))
-    if not np.allclose(found, expected, atol=TOLERANCE * max(1e-6, np.abs(expected).max())):
-        raise UserError(f"{model.name} computes something else after its conversion from Keras 3")
+    pairs = zip(*(_as_list(net(x, training=False)) for net in (model, rebuilt)), strict=True)
+    for expected, found in pairs:
+        if not np.allclose(found, expected, atol=TOLERANCE * max(1e-6, np.abs(expected).max())):
+            raise UserError(
+                f"{model.name} computes something else after its conversion from Keras 3"
+            )
+
+
+def _as_list(outputs: Any) -> list[Any]:
+    many = isinstance(outputs, list | tuple)
+    return [np.asarray(output) for output in (outputs if many else [outputs])]

@@ -69,8 +69,26 @@ def load_own_model(spec: str, input_scale: float = 1.0) -> OwnModel:
             f"module:function"
         )
     function = import_function(f"backbone {spec}", spec)
-    takes = len(inspect.signature(function).parameters)
-    return OwnModel(spec, "", lambda *hp: usable(function(*hp)), tunable=takes > 0)
+    takes = [p for p in inspect.signature(function).parameters.values() if p.kind != p.KEYWORD_ONLY]
+    if sum(p.default is p.empty for p in takes) > 1:
+        raise UserError(f"{spec} takes {', '.join(p.name for p in takes)}; expected hp or nothing")
+
+    def make(*hp: Any) -> keras.Model:
+        restart_names()
+        return usable(function(*hp))
+
+    return OwnModel(spec, "", make, tunable=bool(takes))
+
+
+def restart_names() -> None:
+    """Let layers that the user does not name get the same names whenever they are made anew.
+
+    Exits are named after layers, in files that other processes read.
+    """
+    from keras.src.utils.naming import reset_uids  # Keras 3's, which it does not export
+
+    reset_uids()
+    keras.backend.reset_uids()
 
 
 def functional(model: Any, spec: str) -> keras.Model:
@@ -86,7 +104,7 @@ def functional(model: Any, spec: str) -> keras.Model:
             f"{spec} gave a {type(model).__name__}; expected a functional model of tf_keras or "
             f"Keras 3"
         )
-    if isinstance(model, keras.Sequential):
+    if isinstance(model, keras.Sequential) and model.inputs:
         model = keras.Model(model.inputs, model.outputs, name=model.name)
     if not getattr(model, "_is_graph_network", False) or len(model.inputs) != 1:
         raise UserError(f"{model.name} from {spec} is not a functional model with one input")

@@ -136,7 +136,7 @@ def test_costs_are_those_of_the_built_network(tmp_path: Path) -> None:
 
 MINE = """
 import keras_tuner
-from tf_keras import layers, Model
+from tf_keras import layers, Model, Sequential
 from eexit_tf import Exit, attach_exits
 
 def backbone(hp):
@@ -149,9 +149,39 @@ def unsearchable(hp):
     hp.Float("rate", 0.0, 1.0)
     return backbone(hp)
 
+def unnamed(hp):
+    width = hp.Choice("width", [4, 8])
+    inputs = layers.Input((8, 8, 1))
+    x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(width, 3)(inputs)))
+    x = layers.Conv2D(width, 3, 2, activation="relu")(x)
+    return Model(inputs, layers.Dense(10, activation="softmax")(layers.Flatten()(x)))
+
+def logits():
+    net = unnamed(keras_tuner.HyperParameters())
+    return Model(net.input, layers.Dense(10)(net.layers[-2].output))
+
+def two():
+    net = unnamed(keras_tuner.HyperParameters())
+    return Model(net.input, [net.output, net.layers[-2].output])
+
+def unbuilt():
+    return Sequential([layers.Conv2D(4, 3, activation="relu")])
+
+def between(first, second):
+    pass
+
+def operation():
+    import keras
+    inputs = keras.Input((8, 8, 1))
+    return keras.Model(inputs, keras.layers.ReLU()(inputs) + inputs)
+
 class Space(keras_tuner.HyperModel):
     def build(self, hp):
         return attach_exits(backbone(hp), [Exit("one"), Exit("two", "grid_dense")], classes=10)
+
+class Logits(keras_tuner.HyperModel):
+    def build(self, hp):
+        return logits()
 """
 
 
@@ -160,6 +190,7 @@ class Space(keras_tuner.HyperModel):
     [
         (["--backbone", "mine:backbone"], {"one", "two"}),
         (["--space", "mine:Space"], {"one", "two"}),
+        (["--backbone", "mine:unnamed"], {"re_lu", "conv2d_1", "dense"}),
         (["--backbone", "ready.h5", "--input-scale", "255"], {"first", "sum", "second", "scores"}),
     ],
 )
@@ -189,6 +220,13 @@ def test_wrong_options_are_explained(eexit_tf: Run, some_digits: Path, tmp_path:
         (["--backbone", "mine:unsearchable"], r"hp.Choice('rate', [...])"),
         (["--space", "mine:backbone"], "mine:backbone"),
         (["--backbone", "gone.keras"], "no such model file"),
+        (["--backbone", "mine:logits"], "without a softmax; end it with a softmax"),
+        (["--backbone", "mine:two"], "has 2 outputs; expected one"),
+        (["--backbone", "mine:unbuilt"], "not a functional model with one input"),
+        (["--backbone", "mine:between"], "takes first, second; expected hp or nothing"),
+        (["--backbone", "mine:operation"], "'add' is a Add, which tf_keras does not have"),
+        (["--backbone", "mine:unnamed", "--max-macs", "10"], "reading the 64 values of an input"),
+        (["--space", "mine:Logits"], "is not that of a softmax"),
     ):
         run = eexit_tf(
             *("search", "--dataset", some_digits, "--output", "out", *options), cwd=tmp_path

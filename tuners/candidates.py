@@ -105,6 +105,12 @@ class CandidateSpace(keras_tuner.HyperModel):
                 f"inputs of {' x '.join(map(str, self.input_shape))} needs {macs:,} MACs, the "
                 f"smallest has {params:,} parameters"
             )
+        low, high = self.reference_macs()
+        if high <= low:
+            raise UserError(
+                f"nothing in the search space keeps {self.bounds}: reading the {low:,.0f} values "
+                f"of an input takes more"
+            )
 
     def reference_macs(self) -> tuple[float, float]:
         """From where to where hypervolumes count: one MAC an input value, and the largest bound.

@@ -16,10 +16,11 @@ from eexit_tf.network_costs import (
     ancestors,
     described_costs,
     exit_costs,
+    has_softmax,
     layer_macs,
     layer_params,
 )
-from eexit_tf.own_models import OwnModel, functional
+from eexit_tf.own_models import OwnModel, functional, restart_names
 from eexit_tf.sources import import_function
 from eexit_tf.taps import clean_taps
 from eexit_tf.tuners import head_choices
@@ -117,7 +118,16 @@ class BackboneSpace(OwnSpace):
             raise UserError(
                 f"{self._model.spec} takes inputs of {takes}, but the data's are {self.input_shape}"
             )
-        if len(model.output_shape) == 2 and model.output_shape[1] != self.classes:
+        if len(model.outputs) != 1:
+            raise UserError(f"{self._model.spec} has {len(model.outputs)} outputs; expected one")
+        classifies = len(model.output_shape) == 2
+        if classifies and not has_softmax(model.layers[-1]):
+            raise UserError(
+                f"{self._model.spec} ends in {model.layers[-1].name!r}, which gives "
+                f"{model.output_shape} without a softmax; end it with a softmax over the classes "
+                f"or with a feature map"
+            )
+        if classifies and model.output_shape[1] != self.classes:
             raise UserError(
                 f"{self._model.spec} knows {model.output_shape[1]} classes, but the data has "
                 f"{self.classes}"
@@ -188,6 +198,7 @@ class HyperModelSpace(OwnSpace):
         self.discover()
 
     def _make(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        restart_names()
         net = functional(self._hypermodel.build(hp), self._spec)
         expected = (None, self.classes)
         if tuple(net.input_shape[1:]) != self.input_shape or any(
@@ -198,6 +209,12 @@ class HyperModelSpace(OwnSpace):
                 f"{self._spec} built a network from {net.input_shape} to {shapes}; expected one "
                 f"from {(None, *self.input_shape)} with outputs of {expected}, one for each exit"
             )
+        for output in net.outputs:
+            if not has_softmax(output.node.layer):
+                raise UserError(
+                    f"{self._spec} built a network whose output {output.node.layer.name!r} is not "
+                    f"that of a softmax; each exit must end in one"
+                )
         return net
 
     def full_network(self, values: Values) -> keras.Model:
