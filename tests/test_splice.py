@@ -277,6 +277,11 @@ def test_what_cannot_be_spliced_is_said() -> None:
     content = splice.splice(multi, order, [1, 2, 3])
     with pytest.raises(UserError, match="leaves early by itself"):
         splice.splice(content, ["scores"], [0])
+    model = flatbuffer.read(content)
+    first, second = model.signatureDefs[0].outputs
+    first.tensorIndex, second.tensorIndex = second.tensorIndex, first.tensorIndex
+    with pytest.raises(UserError, match="do not fit together"):
+        spliced.inspect(flatbuffer.write(model))
     for ask in (spliced.inspect, lambda c: spliced.retune(c, [1])):
         with pytest.raises(UserError, match=r"self-exiting \.tflite file that eexit-tf made"):
             ask(multi)

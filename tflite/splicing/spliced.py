@@ -204,7 +204,9 @@ def _inspect(model: fb.ModelT) -> Spliced:
 def _check_fit(model: fb.ModelT, found: Spliced) -> None:
     """The network's outputs and thresholds must be those of its metadata."""
     main, named = model.subgraphs[0], schema.outputs_by_name(model)
-    fit = sorted(named) == sorted((SCORES, EXIT)) and (
+    fit = sorted(named) == sorted((SCORES, EXIT))
+    fit = fit and schema.dtype(main.tensors[named[EXIT]]) == np.int32
+    fit = fit and (
         found.labels is None
         or schema.shape(main.tensors[named[SCORES]])[-1:] == (len(found.labels),)
     )
