@@ -119,6 +119,8 @@ def convert(
     method: "Method" = "qat",
     train_epochs: int = 0,
     epochs: int | None = None,
+    backbone_bits: int = 8,
+    head_bits: int = 8,
     runtime_thresholds: bool = False,
     seed: int = 0,
     reporter: Reporter = SILENT,
@@ -138,6 +140,7 @@ def convert(
         train_epochs: that the network is trained before it is quantised, as the search trains. A
             training that was stopped goes on, and one that has ended is not done again.
         epochs: of quantisation-aware fine-tuning.
+        backbone_bits, head_bits: of weights, see `quantization.quantize`.
         runtime_thresholds: make thresholds an input, with the tuned ones as its default.
         seed: of both trainings.
         reporter: told about every epoch.
@@ -157,6 +160,7 @@ def convert(
         f"point {point.id}: {point.val_accuracy:.2%} at {point.mean_macs:,.0f} mean MACs with "
         f"{len(point.exits)} exits"
     )
+    quantization.check_bits(method, backbone_bits, head_bits)
     winner = Winner(data, directory, point)
     if train_epochs:
         winner.train(train_epochs, seed=seed, reporter=reporter)
@@ -167,6 +171,8 @@ def convert(
         data.train,
         method=method,
         epochs=epochs,
+        backbone_bits=backbone_bits,
+        head_bits=head_bits,
         augmentation=winner.settings.augmentation,
         callbacks=[report_epochs(reporter, "quantisation-aware training", epochs)],
     )
@@ -182,5 +188,12 @@ def convert(
     search = winner.settings.to_json()
     return replace(
         model,
-        origin={"search": search, "point": point.id, "train_epochs": train_epochs, "seed": seed},
+        origin={
+            "search": search,
+            "point": point.id,
+            "train_epochs": train_epochs,
+            "backbone_bits": backbone_bits,
+            "head_bits": head_bits,
+            "seed": seed,
+        },
     )

@@ -26,12 +26,22 @@ from space_networks import (
     space_networks,
 )
 
+from eexit_tf.backbones import Stage, Stem, separable
+from eexit_tf.data import Samples, load
+from eexit_tf.errors import UserError
+from eexit_tf.exits import attach_exits
+from eexit_tf.keras import seed_everything
+from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.describe import describe
+from eexit_tf.tflite.inputs import quantise
+from eexit_tf.tflite.quantization import quantize
 from eexit_tf.tflite.runtimes import LiteRT, Tflm
 from eexit_tf.tflite.segmented import SegmentedNetwork
 from eexit_tf.tflite.segments import split
 from eexit_tf.tflite.splicing import splice, spliced
 from eexit_tf.tflite.splicing.normalize import normalize
+from eexit_tf.training import fit
+from eexit_tf.vocabulary import Exit
 
 SPACE_INPUTS = int(os.environ.get("EEXIT_TF_SPACE_INPUTS", "1000"))
 DS_CNN_INPUTS = 1000
@@ -79,3 +89,38 @@ def test_mlperf_tinys_resnet8() -> None:
         pytest.skip(f"no {path}: set EEXIT_TF_DATA to the folder that holds {RESNET8}")
     multi = resnet8(path)
     check(multi, inputs_for(multi, RESNET8_INPUTS), random.Random(0))
+
+
+@pytest.mark.parametrize(("backbone_bits", "head_bits"), [(8, 4), (4, 8)])
+def test_weights_of_four_bits(backbone_bits: int, head_bits: int) -> None:
+    """Depthwise weights keep 8, all others have what was asked for, and take half the room."""
+    data = load("digits")
+    seed_everything(0)
+    stages = [Stage(16, 1), Stage(25, 1)]  # odd, so that a half byte is left over
+    backbone = separable(data.input_shape, stem=Stem(8), stages=stages)
+    exits = [Exit("block1", "conv3_dense"), Exit("block2")]
+    net = attach_exits(backbone, exits, classes=data.classes)
+    fit(net, data.train, epochs=2)
+    few = data.train.draw(256, seed=0)
+    bits = {"backbone_bits": backbone_bits, "head_bits": head_bits}
+    multi = quantize(net, few, epochs=1, **bits).content
+
+    model = flatbuffer.read(multi)
+    main = model.subgraphs[0]
+    for op in main.operators:
+        name = schema.op_name(model, op)
+        if name in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+            kernel = main.tensors[op.inputs[1]]
+            asked = bits["head_bits" if "__" in schema.text(kernel.name) else "backbone_bits"]
+            wanted = 8 if name == "DEPTHWISE_CONV_2D" else asked
+            assert schema.type_name(kernel.type) == f"int{wanted}", schema.text(kernel.name)
+    check(multi, quantise(model, data.test.x), random.Random(0))
+
+
+def test_weights_of_four_bits_are_trained_as_such() -> None:
+    net = attach_exits(separable((8, 8, 1), stages=[Stage(4)]), [Exit("block1")], classes=3)
+    samples = Samples(np.zeros((4, 8, 8, 1), np.float32), np.zeros(4, np.int64))
+    with pytest.raises(UserError, match="4 bits are trained as such: quantise with qat"):
+        quantize(net, samples, method="ptq", head_bits=4)
+    with pytest.raises(UserError, match="8 or 4 bits, not 8 and 6"):
+        quantize(net, samples, head_bits=6)

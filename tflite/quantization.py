@@ -5,6 +5,7 @@ The only module of this room that needs TensorFlow.
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from typing import Any, get_args
 
 import numpy as np
@@ -17,6 +18,7 @@ from eexit_tf.keras import keras, tf
 from eexit_tf.stderr import captured_stderr
 from eexit_tf.tflite.model import Method, MultiExit
 from eexit_tf.training import fit
+from eexit_tf.vocabulary import Exit
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -26,6 +28,9 @@ EPOCHS = 10
 LEARNING_RATE = 2e-3
 """A quarter of the training's: the weights are only to settle on the int8 grid."""
 REPRESENTATIVE_SAMPLES = 256
+BITS = (8, 4)
+"""That weights may have; two of 4 bits make a byte of flash. Activations have 8, and depthwise
+weights too, which LiteRT cannot take with fewer, and which are few."""
 
 
 def quantize(
@@ -34,6 +39,8 @@ def quantize(
     *,
     method: Method = "qat",
     epochs: int = EPOCHS,
+    backbone_bits: int = 8,
+    head_bits: int = 8,
     augmentation: Augmentation | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> MultiExit:
@@ -47,17 +54,21 @@ def quantize(
         train: what to fine-tune and measure ranges on.
         method: `qat` or `ptq`.
         epochs, augmentation, callbacks: of fine-tuning, see `training.fit`; unused by `ptq`.
+        backbone_bits, head_bits: of weights, 8 or 4. Fewer than 8 need `qat`: how a network takes
+            them is known only once it was trained with them.
 
     Raises:
-        UserError: an unknown method, or a layer that TFMOT cannot quantise.
+        UserError: an unknown method or number of bits, or a layer that TFMOT cannot quantise.
     """
     if method not in get_args(Method):
         known = " or ".join(get_args(Method))
         raise UserError(f"unknown quantisation {method!r}; expected {known}")
+    check_bits(method, backbone_bits, head_bits)
     train = Samples(*train)
     exits = tuple(exits_of(net))
     if method == "qat":
         net = _quantizable(net)
+        _set_bits(net, exits, backbone_bits, head_bits)
         fit(
             net,
             train,
@@ -67,6 +78,40 @@ def quantize(
             callbacks=callbacks,
         )
     return MultiExit(_convert(net, train), exits, method)
+
+
+def check_bits(method: str, *bits: int) -> None:
+    """Refuse numbers of bits, or fewer than 8 that are not trained.
+
+    Raises:
+        UserError: says what goes.
+    """
+    if not set(bits) <= set(BITS):
+        raise UserError(f"weights may have 8 or 4 bits, not {' and '.join(map(str, bits))}")
+    if method == "ptq" and min(bits) < max(BITS):
+        raise UserError("weights of 4 bits are trained as such: quantise with qat, not ptq")
+
+
+def _set_bits(net: keras.Model, exits: Sequence[Exit], backbone_bits: int, head_bits: int) -> None:
+    """Give the weights' quantisers their bits; a head's layers begin with its exit's name.
+
+    TFMOT shares a quantiser among layers of a kind, so that each layer gets its own. Setting it on
+    the layer before would keep TFMOT from folding the layer's batch norm.
+    """
+    heads = tuple(f"quant_{exit_.name}" for exit_ in exits)
+    for layer in net.layers:
+        bits = head_bits if layer.name.startswith(heads) else backbone_bits
+        weights = getattr(layer, "_weight_vars", None)
+        if weights and not isinstance(layer.layer, keras.layers.DepthwiseConv2D):
+            layer._weight_vars = [
+                (w, _with_bits(quantizer, bits), v) for w, quantizer, v in weights
+            ]
+
+
+def _with_bits(quantizer: Any, bits: int) -> Any:
+    quantizer = copy(quantizer)
+    quantizer.num_bits = bits
+    return quantizer
 
 
 def _quantizable(net: keras.Model) -> keras.Model:
