@@ -144,6 +144,7 @@ COMMANDS = {
             "trial_damaged": "trial_0/front.json is not the front of a trial",
         }.items()
     },
+    f"{FIND} --dataset digits.npz --output stranger --overwrite": "without a search.json beside it",
     "front nowhere": "nowhere has no front.json; give the folder of a search",
     "front good.npz": "good.npz has no front.json",
     "front front_truncated": "front_truncated/front.json is not a front of eexit-tf",
@@ -283,6 +284,7 @@ def make_tflite(place: Path) -> None:
 def make_searches(place: Path, search: Path, digits: Path) -> None:
     shutil.copy(digits, place / "digits.npz")
     shutil.copytree(search, place / "found")
+    (place / "stranger" / "trials" / "of_something_else").mkdir(parents=True)
     front = json.loads((search / "front.json").read_text())
     content = json.dumps(front).encode()
     for name, damaged in {

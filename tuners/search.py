@@ -211,14 +211,15 @@ def check_data(data: Dataset, settings: SearchSettings, directory: Path) -> None
 
 
 def _prepare(output: Path, settings: SearchSettings, overwrite: bool) -> None:
-    if overwrite:
-        shutil.rmtree(output / "trials", ignore_errors=True)
-        (output / FRONT).unlink(missing_ok=True)
-    elif (output / MANIFEST).exists():
+    begun, trials = (output / MANIFEST).exists(), output / "trials"
+    if trials.exists() and not begun:
+        raise UserError(f"{trials} is there without a {MANIFEST} beside it; give another --output")
+    if begun and not overwrite:
         settings.check_same(SearchSettings.load(output), output)
         return
-    elif (output / "trials").exists():
-        raise UserError(f"{output} holds trials without a {MANIFEST}; give another --output")
+    if begun:
+        shutil.rmtree(trials, ignore_errors=True)
+        (output / FRONT).unlink(missing_ok=True)
     write_json(output / MANIFEST, settings.to_json())
 
 
