@@ -106,7 +106,8 @@ def _is_made_of_scores(model: fb.ModelT, index: int) -> bool:
 
     A softmax of that would make every exit unsure.
     """
-    main, todo, seen = model.subgraphs[0], [index], set()
+    main, todo = model.subgraphs[0], [index]
+    seen: set[int] = set()
     while todo:
         op = producer(main, todo.pop())
         name = "" if op is None else schema.op_name(model, op)
