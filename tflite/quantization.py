@@ -18,7 +18,6 @@ from eexit_tf.keras import keras, tf
 from eexit_tf.stderr import captured_stderr
 from eexit_tf.tflite.model import Method, MultiExit
 from eexit_tf.training import fit
-from eexit_tf.vocabulary import Exit
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -68,7 +67,7 @@ def quantize(
     exits = tuple(exits_of(net))
     if method == "qat":
         net = _quantizable(net)
-        _set_bits(net, exits, backbone_bits, head_bits)
+        _set_bits(net, backbone_bits, head_bits)
         fit(
             net,
             train,
@@ -92,13 +91,13 @@ def check_bits(method: str, *bits: int) -> None:
         raise UserError("weights of 4 bits are trained as such: quantise with qat, not ptq")
 
 
-def _set_bits(net: keras.Model, exits: Sequence[Exit], backbone_bits: int, head_bits: int) -> None:
-    """Give the weights' quantisers their bits; a head's layers begin with its exit's name.
+def _set_bits(net: keras.Model, backbone_bits: int, head_bits: int) -> None:
+    """Give the weights' quantisers their bits; a head's layers begin with its output's name.
 
     TFMOT shares a quantiser among layers of a kind, so that each layer gets its own. Setting it on
     the layer before would keep TFMOT from folding the layer's batch norm.
     """
-    heads = tuple(f"quant_{exit_.name}" for exit_ in exits)
+    heads = tuple(net.output_names)
     for layer in net.layers:
         bits = head_bits if layer.name.startswith(heads) else backbone_bits
         weights = getattr(layer, "_weight_vars", None)
