@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from eexit_tf.blueprints import Blueprint, Sides, Unit, add, conv, depthwise, image, pool
 from eexit_tf.errors import UserError
 
@@ -34,6 +36,9 @@ class Stem:
     stride: int = 1
     shrink: int = 1
 
+    def __post_init__(self) -> None:
+        _check(self)
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -45,6 +50,9 @@ class Stage:
         kernel: side of the blocks' convolutions (1 x k on a map of height 1).
         stride: of the first block; 2 halves the resolution.
         expansion: how many times wider than its input an inverted residual is inside.
+
+    Raises:
+        UserError: a number below 1; a stem raises it too.
     """
 
     width: int
@@ -52,6 +60,14 @@ class Stage:
     kernel: int = 3
     stride: int = 2
     expansion: int = 4
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+def _check(part: Stem | Stage) -> None:
+    if any(np.min(value) < 1 for value in vars(part).values()):
+        raise UserError(f"every number must be 1 or more, but there is {part}")
 
 
 Block = Callable[[Unit, Stage, int, str], Unit]

@@ -28,7 +28,8 @@ def attach_exits(
         name is its `Exit.name`.
 
     Raises:
-        UserError: no such layer or head, no classes, or taps none of which comes first.
+        UserError: no such layer or head, an exit twice, no classes, or taps none of which comes
+            first.
     """
     own = _own_classifier(backbone)
     if classes is None:
@@ -38,6 +39,8 @@ def attach_exits(
                 f"so attach_exits needs classes=…"
             )
         classes = int(own.shape[-1])
+    if len(set(exits)) < len(exits):
+        raise UserError(f"an exit is given twice: {', '.join(exit_.name for exit_ in exits)}")
     names = [layer.name for layer in backbone.layers]
     outputs = []
     for exit_ in exits:

@@ -77,6 +77,24 @@ def stack_outputs(net: keras.Model, teacher: keras.Model | None = None) -> keras
     return keras.Model(net.input, stacked, name=net.name)
 
 
+def checked(net: keras.Model, samples: Samples) -> Samples:
+    """The samples, if they fit the network.
+
+    Raises:
+        UserError: there are none, or inputs or labels are not what the network takes.
+    """
+    x, y = samples
+    if not len(x) or len(x) != len(y):
+        raise UserError(f"expected labelled samples, got {len(x)} inputs and {len(y)} labels")
+    if None not in net.input_shape[1:] and x.shape[1:] != net.input_shape[1:]:
+        raise UserError(f"{net.name} takes samples of {net.input_shape[1:]}, got {x.shape[1:]}")
+    classes = net.outputs[-1].shape[-1]
+    if not 0 <= np.min(y) <= np.max(y) < classes:
+        said = f"from {np.min(y)} to {np.max(y)}, expected from 0 to {classes - 1}"
+        raise UserError(f"{net.name} knows {classes} classes, but there are labels {said}")
+    return Samples(x, y)
+
+
 def fit(
     net: keras.Model,
     train: Samples,
@@ -110,8 +128,11 @@ def fit(
 
     Returns:
         Keras's history: `loss` and, with `validation`, `val_loss`.
+
+    Raises:
+        UserError: the samples do not fit the network, see `checked`, or the teacher does not.
     """
-    train = Samples(*train)
+    train = checked(net, train)
     batch_size = batch_size or min(
         max(len(train.x) // STEPS_AN_EPOCH, SMALLEST_BATCH), LARGEST_BATCH
     )
@@ -127,7 +148,7 @@ def fit(
         data = data.map(augmentation, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     held = None
     if validation is not None:
-        held = tf.data.Dataset.from_tensor_slices(tuple(validation)).batch(batch_size)
+        held = tf.data.Dataset.from_tensor_slices(tuple(checked(net, validation))).batch(batch_size)
     backups = [] if backup is None else [keras.callbacks.BackupAndRestore(backup)]
     return trainer.fit(
         data.batch(batch_size).prefetch(tf.data.AUTOTUNE),
@@ -145,8 +166,12 @@ def scores(net: keras.Model, x: NDArray[np.float32]) -> list[NDArray[np.float32]
 
 
 def exit_outputs(net: keras.Model, samples: Samples) -> ExitOutputs:
-    """Confidence and correctness of every exit on the samples."""
-    samples = Samples(*samples)
+    """Confidence and correctness of every exit on the samples.
+
+    Raises:
+        UserError: they do not fit the network, see `checked`.
+    """
+    samples = checked(net, samples)
     return ExitOutputs.from_scores(scores(net, samples.x), samples.y)
 
 

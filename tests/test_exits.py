@@ -1,5 +1,7 @@
 """Attaching exits to backbones, and cutting networks down to some."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -56,6 +58,7 @@ def test_kept_exits_share_weights_and_say_the_same() -> None:
         ([Exit("block1", "conv3_conv3_conv3_dense")], 3, "one or two modules"),
         ([Exit("block1")], None, "needs classes="),
         ([], 3, "no exits given"),
+        ([Exit("block1"), Exit("block1")], 3, "an exit is given twice"),
     ],
 )
 def test_wrong_exits_are_explained(exits: list[Exit], classes: int | None, message: str) -> None:
@@ -71,3 +74,17 @@ def test_taps_on_branches_that_exclude_each_other_are_refused() -> None:
     heads = [Exit(at, head) for at in ("left", "right", "joined") for head in HEADS]
     with pytest.raises(UserError, match="neither comes first"):
         attach_exits(keras.Model(inputs, joined), heads, classes=3)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Stem(0),
+        lambda: Stem(kernel=(3, 0)),
+        lambda: Stage(4, stride=-1),
+        lambda: Stage(4, depth=0),
+    ],
+)
+def test_numbers_of_a_backbone_are_1_or_more(make: Callable[[], Stem | Stage]) -> None:
+    with pytest.raises(UserError, match="1 or more"):
+        make()

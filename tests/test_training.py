@@ -13,7 +13,7 @@ from eexit_tf.errors import UserError
 from eexit_tf.exits import attach_exits
 from eexit_tf.keras import keras, seed_everything
 from eexit_tf.losses import Distillation
-from eexit_tf.training import fit
+from eexit_tf.training import exit_outputs, fit
 from eexit_tf.vocabulary import Exit
 
 SIDE = 8
@@ -71,3 +71,24 @@ def test_training_that_was_stopped_goes_on(tmp_path: Path) -> None:
     fit(network(), TRAIN, epochs=4, backup=tmp_path / "backup", callbacks=[count])
     assert ran == [0, 1, 2, 2, 3]
     assert not (tmp_path / "backup").exists() or not any((tmp_path / "backup").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "said"),
+    [
+        (TRAIN.x[:0], TRAIN.y[:0], "got 0 inputs and 0 labels"),
+        (TRAIN.x, TRAIN.y[:9], "got 64 inputs and 9 labels"),
+        (TRAIN.x[:, 1:], TRAIN.y, r"takes samples of \(8, 8, 1\), got \(7, 8, 1\)"),
+        (TRAIN.x, TRAIN.y + 1, "knows 3 classes, but there are labels from 1 to 3"),
+        (TRAIN.x, TRAIN.y - 1, "expected from 0 to 2"),
+    ],
+)
+def test_samples_that_do_not_fit_are_refused(x: np.ndarray, y: np.ndarray, said: str) -> None:
+    net, wrong = network(), Samples(x, y)
+    for use in (
+        lambda: fit(net, wrong, epochs=1),
+        lambda: fit(net, TRAIN, validation=wrong, epochs=1),
+        lambda: exit_outputs(net, wrong),
+    ):
+        with pytest.raises(UserError, match=said):
+            use()

@@ -17,7 +17,7 @@ from eexit_tf.exits import exits_of
 from eexit_tf.keras import keras, tf
 from eexit_tf.stderr import captured_stderr
 from eexit_tf.tflite.model import Method, MultiExit
-from eexit_tf.training import fit
+from eexit_tf.training import checked, fit
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -57,13 +57,14 @@ def quantize(
             them is known only once it was trained with them.
 
     Raises:
-        UserError: an unknown method or number of bits, or a layer that TFMOT cannot quantise.
+        UserError: an unknown method or number of bits, a layer that TFMOT cannot quantise, or
+            samples that do not fit the network.
     """
     if method not in get_args(Method):
         known = " or ".join(get_args(Method))
         raise UserError(f"unknown quantisation {method!r}; expected {known}")
     check_bits(method, backbone_bits, head_bits)
-    train = Samples(*train)
+    train = checked(net, train)
     exits = tuple(exits_of(net))
     if method == "qat":
         net = _quantizable(net)
