@@ -224,7 +224,9 @@ def points(front: Any) -> tuple[list[float], list[float]]:
 
 
 def main() -> None:
-    arguments = runs.options(HERE, __doc__.splitlines()[0], RECIPES, 2).parse_args()
+    parser = runs.options(HERE, __doc__.splitlines()[0], RECIPES, 2)
+    parser.add_argument("--plot", type=Path, default=HERE.with_suffix(".png"))
+    arguments = parser.parse_args()
     done = runs.run_all(arguments, measure)
     runs.show(done, COLUMNS)
     plot(done, arguments.plot)

@@ -184,6 +184,7 @@ def plot(done: Runs, path: Path) -> None:
 
 def main() -> None:
     parser = runs.options(HERE, __doc__.splitlines()[0], METHODS, 3)
+    parser.add_argument("--plot", type=Path, default=HERE.with_suffix(".png"))
     parser.add_argument("--teacher", type=Path, default=Path("training_ablation_teacher.keras"))
     arguments = parser.parse_args()
     done = runs.run_all(arguments, partial(train, teacher=arguments.teacher))

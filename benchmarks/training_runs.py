@@ -1,5 +1,5 @@
-"""What `training_ablation.py` and `side_by_side.py` share: data, network, figures, and a file
-that holds every finished run, so that a stopped benchmark goes on."""
+"""What `training_ablation.py`, `side_by_side.py` and `quantization.py` share: data, network,
+figures, and a file that holds every finished run, so that a stopped benchmark goes on."""
 
 import argparse
 import json
@@ -173,7 +173,7 @@ def show(done: Runs, columns: dict[str, Callable[[Figures], float]], over: str =
 
 
 def options(script: Path, about: str, names: Iterable[str], seeds: int) -> argparse.ArgumentParser:
-    """What both benchmarks take on the command line."""
+    """What these benchmarks take on the command line."""
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--dataset", default="cifar10")
     parser.add_argument("--samples", type=int, default=8_000)
@@ -181,7 +181,6 @@ def options(script: Path, about: str, names: Iterable[str], seeds: int) -> argpa
     parser.add_argument("--seeds", type=int, default=seeds)
     parser.add_argument("--only", nargs="+", choices=list(names), default=list(names))
     parser.add_argument("--json", type=Path, default=script.with_suffix(".json"))
-    parser.add_argument("--plot", type=Path, default=script.with_suffix(".png"))
     return parser
 
 
