@@ -52,6 +52,21 @@ class Samples(NamedTuple):
         return Samples(self.x[picked], self.y[picked])
 
 
+def check_labels(labels: NDArray[np.integer], classes: int) -> None:
+    """Refuse samples that a network of so many classes cannot be asked about.
+
+    Raises:
+        UserError: there are none, or labels are not from 0 to classes - 1.
+    """
+    if not len(labels):
+        raise UserError("expected labelled samples, got none")
+    low, high = labels.min(), labels.max()
+    if low < 0:
+        raise UserError(f"the data has labels from {low} on, expected from 0")
+    if high >= classes:
+        raise UserError(f"the data has labels up to {high}, the network only {classes} classes")
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Three disjoint parts of one labelled data set.

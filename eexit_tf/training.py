@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eexit_tf.augmentation import Augmentation
-from eexit_tf.data import Samples
+from eexit_tf.data import Samples, check_labels
 from eexit_tf.errors import UserError
 from eexit_tf.keras import keras, tf
 from eexit_tf.losses import JointCrossEntropy
@@ -84,14 +84,11 @@ def checked(net: keras.Model, samples: Samples) -> Samples:
         UserError: there are none, or inputs or labels are not what the network takes.
     """
     x, y = samples
-    if not len(x) or len(x) != len(y):
-        raise UserError(f"expected labelled samples, got {len(x)} inputs and {len(y)} labels")
+    check_labels(y, net.outputs[-1].shape[-1])
+    if len(x) != len(y):
+        raise UserError(f"there are {len(x)} inputs and {len(y)} labels; expected as many")
     if None not in net.input_shape[1:] and x.shape[1:] != net.input_shape[1:]:
         raise UserError(f"{net.name} takes samples of {net.input_shape[1:]}, got {x.shape[1:]}")
-    classes = net.outputs[-1].shape[-1]
-    if not 0 <= np.min(y) <= np.max(y) < classes:
-        said = f"from {np.min(y)} to {np.max(y)}, expected from 0 to {classes - 1}"
-        raise UserError(f"{net.name} knows {classes} classes, but there are labels {said}")
     return Samples(x, y)
 
 

@@ -14,7 +14,7 @@ from eexit_tf.backbones import separable
 from eexit_tf.exits import attach_exits, exits_of, keep_exits
 from eexit_tf.keras import keras
 from eexit_tf.tuners.space import ExitSpace
-from eexit_tf.vocabulary import LEVELS, Bounds, Exit
+from eexit_tf.vocabulary import Bounds, Exit
 
 CLASSES = 5
 RESNET8 = "mlperf_tiny/resnet8_cifar10.h5"
@@ -103,28 +103,3 @@ def spread_confidences(net: keras.Model, names: Sequence[str], samples: NDArray)
         factor = 2 / (logits - middle).std()
         kernel, bias = net.get_layer(name).get_weights()
         net.get_layer(name).set_weights([kernel * factor, (bias - middle) * factor])
-
-
-def leave(
-    outputs: dict[str, NDArray[np.int8]], exits: Sequence[str], thresholds: Sequence[int]
-) -> tuple[NDArray[np.int8], NDArray[np.intp]]:
-    """Scores and exit indices of a static network's outputs, cut at these thresholds."""
-    scores = np.stack([outputs[name] for name in exits])
-    left = scores.max(axis=2) >= np.array([*thresholds[:-1], -LEVELS // 2])[:, None]
-    index = left.argmax(axis=0)
-    return scores[index, np.arange(scores.shape[1])], index
-
-
-def sharing_thresholds(
-    outputs: dict[str, NDArray[np.int8]], exits: Sequence[str], chance: random.Random
-) -> list[int]:
-    """Random thresholds, int8, at which every exit gets its part of the samples."""
-    staying = np.ones(len(outputs[exits[0]]), bool)
-    found = []
-    for position, name in enumerate(exits[:-1]):
-        confidence = outputs[name].max(axis=1)[staying]
-        keep = (1 - 1 / (len(exits) - position)) * chance.uniform(0.8, 1.2)
-        level = int(np.quantile(confidence, min(keep, 0.9), method="lower"))
-        found.append(min(max(level, int(confidence.min()) + 1), int(confidence.max())))
-        staying[staying] = confidence < found[-1]
-    return [*found, -LEVELS // 2]

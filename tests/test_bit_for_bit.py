@@ -20,11 +20,10 @@ from space_networks import (
     RESNET8,
     data_path,
     ds_cnn,
-    leave,
     resnet8,
-    sharing_thresholds,
     space_networks,
 )
+from static_cuts import leave, sharing_thresholds
 
 from eexit_tf.backbones import Stage, Stem, separable
 from eexit_tf.data import Samples, load

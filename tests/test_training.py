@@ -76,11 +76,11 @@ def test_training_that_was_stopped_goes_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("x", "y", "said"),
     [
-        (TRAIN.x[:0], TRAIN.y[:0], "got 0 inputs and 0 labels"),
-        (TRAIN.x, TRAIN.y[:9], "got 64 inputs and 9 labels"),
+        (TRAIN.x[:0], TRAIN.y[:0], "expected labelled samples, got none"),
+        (TRAIN.x, TRAIN.y[:9], "64 inputs and 9 labels"),
         (TRAIN.x[:, 1:], TRAIN.y, r"takes samples of \(8, 8, 1\), got \(7, 8, 1\)"),
-        (TRAIN.x, TRAIN.y + 1, "knows 3 classes, but there are labels from 1 to 3"),
-        (TRAIN.x, TRAIN.y - 1, "expected from 0 to 2"),
+        (TRAIN.x, TRAIN.y + 1, "labels up to 3, the network only 3 classes"),
+        (TRAIN.x, TRAIN.y - 1, "labels from -1 on, expected from 0"),
     ],
 )
 def test_samples_that_do_not_fit_are_refused(x: np.ndarray, y: np.ndarray, said: str) -> None:

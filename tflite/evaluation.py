@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from eexit_tf.data import Samples
+from eexit_tf.data import Samples, check_labels
 from eexit_tf.errors import UserError
 from eexit_tf.files import read_bytes
 from eexit_tf.reporter import SILENT, Reporter
 from eexit_tf.tflite import flatbuffer
-from eexit_tf.tflite.inputs import check_labels, quantise
+from eexit_tf.tflite.inputs import quantise
 from eexit_tf.tflite.interpreter import EarlyExitInterpreter
 from eexit_tf.tflite.model import CompiledModel
 from eexit_tf.tflite.runtimes import RUNTIMES, Runtime

@@ -8,16 +8,6 @@ from eexit_tf.errors import UserError
 from eexit_tf.tflite import schema
 
 
-def check_labels(labels: NDArray[np.integer], classes: int) -> None:
-    """Raise a `UserError` unless there are samples, with labels that the network has."""
-    if not len(labels):
-        raise UserError("expected labelled samples, got none")
-    if labels.max() >= classes:
-        raise UserError(
-            f"the data has labels up to {labels.max()}, the network only {classes} classes"
-        )
-
-
 def quantise(model: fb.ModelT, x: NDArray) -> NDArray:
     """Samples in the type of the network's input.
 

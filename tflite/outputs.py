@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from eexit_tf.confidences import Confidence
-from eexit_tf.data import Samples
+from eexit_tf.data import Samples, check_labels
 from eexit_tf.outputs import ExitOutputs
 from eexit_tf.tflite import flatbuffer, schema
-from eexit_tf.tflite.inputs import check_labels, quantise
+from eexit_tf.tflite.inputs import quantise
 from eexit_tf.tflite.lineage import resolve
 from eexit_tf.tflite.runtimes import LiteRT
 

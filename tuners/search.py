@@ -32,8 +32,6 @@ from eexit_tf.vocabulary import Bounds, Front
 
 MANIFEST = "search.json"
 SCHEMA = 1
-DAMAGED = (ValueError, KeyError, TypeError, AttributeError, RuntimeError)
-"""How KerasTuner fails where its files are not as it wrote them."""
 
 
 @dataclass(frozen=True)
@@ -249,7 +247,14 @@ def make_tuner(
                 augmentation=settings.augmentation,
                 tensorboard=tensorboard,
             )
-    except (*DAMAGED, tf.errors.OpError) as error:
+    except (  # how KerasTuner fails where its files are not as it wrote them
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        tf.errors.OpError,
+    ) as error:
         raise UserError(
             f"the state of the search in {output / 'trials'} cannot be read ({error}); "
             f"--overwrite starts over"

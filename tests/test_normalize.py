@@ -1,0 +1,146 @@
+"""Exits of files from anywhere, brought to one form, give what they gave before."""
+
+import copy
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as fb
+from networks import convert, order_of
+from static_cuts import check_equal, three_exits, with_exits
+
+from eexit_tf.errors import UserError
+from eexit_tf.keras import keras, tf
+from eexit_tf.tflite import flatbuffer, schema
+from eexit_tf.tflite.lineage import producer
+from eexit_tf.tflite.splicing import splice, spliced
+from eexit_tf.tflite.splicing.normalize import normalize
+
+
+def _with_outputs(content: bytes, change: Callable[[fb.ModelT, int], int]) -> bytes:
+    """The file with each output replaced by what `change` makes of it."""
+    model = flatbuffer.read(content)
+    main = model.subgraphs[0]
+    for entry in model.signatureDefs[0].outputs:
+        entry.tensorIndex = change(model, entry.tensorIndex)
+    main.outputs = np.array([e.tensorIndex for e in model.signatureDefs[0].outputs], np.int32)
+    return flatbuffer.write(model)
+
+
+def _before(model: fb.ModelT, index: int) -> int:
+    return int(producer(model.subgraphs[0], index).inputs[0])
+
+
+def test_logits_get_a_softmax() -> None:
+    multi = three_exits()
+    logits = _with_outputs(multi, _before)
+    order = order_of(multi)
+    assert spliced.inspect(splice.splice(logits, order, [5, 5, 0])).exits == tuple(order)
+    check_equal(splice.splice(logits, order, [5, 5, 0]), normalize(multi), order, [5, 5, 0])
+    assert normalize(normalize(logits)) == normalize(logits)
+
+
+def test_float_inputs_and_outputs_of_an_int8_network_are_taken_off() -> None:
+    import networks
+
+    network = networks.keras_network(10, 2)
+    as_int8 = networks.convert(network, 10)
+    as_float = networks.convert(network, 10, float_io=True)
+    order = order_of(as_int8)
+    content = splice.splice(as_float, order, [20, 0])
+    graphs = flatbuffer.read(content).subgraphs
+    assert all(t.type != fb.TensorType.FLOAT32 for graph in graphs for t in graph.tensors)
+    check_equal(content, normalize(as_int8), order, [20, 0])
+
+
+def test_activations() -> None:
+    layers = keras.layers
+    keras.utils.set_random_seed(1)
+    image = layers.Input((8, 8, 2), batch_size=1)
+    slopes = keras.initializers.RandomUniform(-1, 1, seed=2)
+    x = layers.PReLU(slopes, shared_axes=[1, 2])(layers.Conv2D(4, 3)(image))
+    sharp = keras.initializers.RandomNormal(stddev=2.0, seed=3)
+    early = layers.Dense(5, "softmax", kernel_initializer=sharp, name="early")(layers.Flatten()(x))
+    x = layers.LeakyReLU(0.2)(layers.Conv2D(6, 3)(x))
+    x = layers.Activation("tanh")(layers.Conv2D(6, 1)(x))
+    x = layers.Conv2D(6, 1)(x)
+    x = layers.Lambda(lambda y: y * tf.nn.relu6(y + 3.0) / 6.0)(x)
+    late = layers.Dense(5, "softmax", kernel_initializer=sharp, name="late")(layers.Flatten()(x))
+    multi = convert(keras.Model(image, [early, late]))
+    model = flatbuffer.read(multi)
+    names = {schema.op_name(model, op) for op in model.subgraphs[0].operators}
+    assert names >= {"PRELU", "LEAKY_RELU", "TANH", "HARD_SWISH"}
+    content = splice.splice(multi, ["early", "late"], [60, 0])
+    assert check_equal(content, normalize(multi), ["early", "late"], [60, 0]) == {0, 1}
+
+
+def test_uint8_inputs_and_outputs_are_taken_off() -> None:
+    multi = three_exits()
+    order = order_of(multi)
+    model = flatbuffer.read(
+        _with_outputs(multi, lambda m, index: _quantize(m, index, inward=False))
+    )
+    main = model.subgraphs[0]
+    main.inputs = np.array([_quantize(model, int(main.inputs[0]), inward=True)], np.int32)
+    model.signatureDefs[0].inputs[0].tensorIndex = int(main.inputs[0])
+    content = splice.splice(flatbuffer.write(model), order, [5, 5, 0])
+    graphs = flatbuffer.read(content).subgraphs
+    assert all(t.type != fb.TensorType.UINT8 for graph in graphs for t in graph.tensors)
+    check_equal(content, normalize(multi), order, [5, 5, 0])
+
+
+def _quantize(model: fb.ModelT, index: int, inward: bool) -> int:
+    """A uint8 tensor from or to which an int8 one is converted."""
+    main = model.subgraphs[0]
+    tensor = copy.copy(main.tensors[index])
+    tensor.type, tensor.quantization = fb.TensorType.UINT8, copy.copy(tensor.quantization)
+    tensor.quantization.zeroPoint = tensor.quantization.zeroPoint + 128
+    main.tensors.append(tensor)
+    op = _operator(model, fb.BuiltinOperator.QUANTIZE, [index], len(main.tensors) - 1)
+    if inward:
+        op.inputs, op.outputs = op.outputs, op.inputs
+    main.operators.insert(0 if inward else len(main.operators), op)
+    return len(main.tensors) - 1
+
+
+def _operator(model: fb.ModelT, builtin: int, inputs: list[int], output: int) -> fb.OperatorT:
+    model.operatorCodes.append(fb.OperatorCodeT(builtin, None, 1, builtin))
+    op = fb.OperatorT(len(model.operatorCodes) - 1)
+    op.inputs, op.outputs = np.array(inputs, np.int32), np.array([output], np.int32)
+    return op
+
+
+def test_other_outputs_are_refused() -> None:
+    def maps(model: fb.ModelT, index: int) -> int:
+        del index
+        return next(
+            i for i, t in enumerate(model.subgraphs[0].tensors) if schema.shape(t)[1:2] == (8,)
+        )
+
+    def sigmoid(model: fb.ModelT, index: int) -> int:
+        op = producer(model.subgraphs[0], index)
+        logistic = fb.BuiltinOperator.LOGISTIC
+        model.operatorCodes.append(fb.OperatorCodeT(logistic, None, 2, logistic))
+        op.opcodeIndex = len(model.operatorCodes) - 1
+        op.builtinOptions, op.builtinOptionsType = None, 0
+        return index
+
+    def doubled(model: fb.ModelT, index: int) -> int:
+        main = model.subgraphs[0]
+        main.tensors.append(copy.copy(main.tensors[index]))
+        added = _operator(model, fb.BuiltinOperator.ADD, [index, index], len(main.tensors) - 1)
+        added.builtinOptions = fb.AddOptionsT()
+        added.builtinOptionsType = fb.BuiltinOptions.AddOptions
+        main.operators.append(added)
+        return len(main.tensors) - 1
+
+    multi = three_exits()
+    order = order_of(multi)
+    with pytest.raises(UserError, match="comes from ADD, with softmax or sigmoid scores behind it"):
+        splice.splice(_with_outputs(multi, doubled), order, [5, 5, 0])
+    doubled_logits = _with_outputs(_with_outputs(multi, _before), doubled)
+    assert spliced.inspect(splice.splice(doubled_logits, order, [5, 5, 0])).exits == tuple(order)
+    with pytest.raises(UserError, match="comes from LOGISTIC"):
+        splice.splice(_with_outputs(multi, sigmoid), order, [5, 5, 0])
+    with pytest.raises(UserError, match=r"expected \(1, classes\)"):
+        splice.splice(_with_outputs(with_exits(multi, order[:1]), maps), order[:1], [0])
