@@ -95,9 +95,9 @@ def score(policy: Policy, outputs: ExitOutputs, costs: ExitCosts) -> PolicyScore
     correct, leaves = 0, []
     for index, threshold in zip(policy.exits, policy.thresholds, strict=True):
         leaving = remaining & (outputs.levels[index] >= threshold)
-        correct += int(outputs.right[index, leaving].sum())
-        leaves.append(int(leaving.sum()))
-        remaining &= ~leaving
+        correct += int(np.count_nonzero(outputs.right[index] & leaving))
+        leaves.append(int(np.count_nonzero(leaving)))
+        remaining ^= leaving
     return PolicyScore(
         correct=correct,
         total_macs=sum(n * macs for n, macs in zip(leaves, leave_macs, strict=True)),

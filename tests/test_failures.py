@@ -1,7 +1,11 @@
 """Trials that fail, and a dead chief, in this process."""
 
+import json
 import queue
+import shutil
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +118,21 @@ def test_a_worker_in_another_folder_than_its_chief_says_so(
         pytest.raises(UserError, match="--output must be one folder that all machines share"),
     ):
         client(address, tmp_path / "here").connect()
+
+
+def test_a_worker_that_cannot_read_the_data_says_so_and_no_more(
+    small_search: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(small_search, tmp_path / "search"))
+    settings = json.loads((folder / "search.json").read_text())
+    (folder / "search.json").write_text(json.dumps({**settings, "dataset": "gone.npz"}))
+    command = [sys.executable, "-m", "eexit_tf.tuners.worker", folder, "127.0.0.1", "1", "w"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.wait(timeout=120) == 1
+        assert process.stderr is not None
+        assert process.stderr.read() == "worker w: no such .npz file: gone.npz\n"
 
 
 def test_two_chiefs_do_not_share_a_port(address: Address, tmp_path: Path) -> None:

@@ -92,6 +92,17 @@ def test_a_finished_search_runs_again_without_training(
     assert (uninterrupted / "front.json").stat().st_mtime_ns == before
 
 
+def test_a_resumed_search_knows_where_its_data_are_now(
+    eexit_tf: Run, some_digits: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    """Workers and `convert` read them by the name in the manifest."""
+    moved = Path(shutil.copy(some_digits, tmp_path / "moved.npz"))
+    output = Path(shutil.copytree(uninterrupted, tmp_path / "search"))
+    run = eexit_tf(*command(moved, output), cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert json.loads((output / "search.json").read_text())["dataset"] == str(moved)
+
+
 def test_the_front_keeps_its_promises(uninterrupted: Path) -> None:
     """Each point is on the trial's stored outputs exactly what front.json says."""
     front = json.loads((uninterrupted / "front.json").read_text())

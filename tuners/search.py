@@ -213,7 +213,10 @@ def _prepare(output: Path, settings: SearchSettings, overwrite: bool) -> None:
     if trials.exists() and not begun:
         raise UserError(f"{trials} is there without a {MANIFEST} beside it; give another --output")
     if begun and not overwrite:
-        settings.check_same(SearchSettings.load(output), output)
+        before = SearchSettings.load(output)
+        settings.check_same(before, output)
+        if settings.dataset != before.dataset:  # the same data, moved or named otherwise
+            write_json(output / MANIFEST, settings.to_json())
         return
     if begun:
         shutil.rmtree(trials, ignore_errors=True)

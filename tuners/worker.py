@@ -201,7 +201,7 @@ def main() -> None:
 
 
 def _end_with_input() -> None:
-    sys.stdin.buffer.read()
+    os.read(sys.stdin.fileno(), 1)  # `sys.stdin` would hold a lock that the interpreter's end needs
     os._exit(1)
 
 

@@ -11,15 +11,17 @@ from collections.abc import Iterator
 from eexit_tf.costs import ExitCosts
 from eexit_tf.outputs import ExitOutputs
 from eexit_tf.policy_search.branch_tables import MOST_SAMPLES
-from eexit_tf.policy_search.branches import Branches
+from eexit_tf.policy_search.branches import BATCH, Branches
 from eexit_tf.policy_search.cuts import Cuts
 from eexit_tf.policy_search.known import Known, limits
 from eexit_tf.policy_search.neighbours import Neighbours
 from eexit_tf.policy_search.tables import Tables
 from eexit_tf.vocabulary import Bounds
 
-BRANCHING = 0.2
-"""Part of the effort that goes into branching before boxes are cut."""
+BRANCHING = 0.02
+"""Part of the effort that goes into branching before boxes are cut: where it ends, it ends soon."""
+FEW = 4
+"""Exits with which it always does: behind the first one, `endgame` scores all that can follow."""
 
 
 class Search:
@@ -43,13 +45,13 @@ class Search:
     def run(self) -> None:
         """Search until nothing is left to find, or the effort is spent."""
         self.open(rounds=12, policies=48)
-        missed, effort = self.tables.samples, self.effort
-        if self.tables.samples <= MOST_SAMPLES:
-            branches = Branches(
-                self.tables, self.known, self._allowed, self.slack, BRANCHING * effort
-            )
+        samples, exits = self.tables.samples, self.tables.exits
+        missed, effort = samples, self.effort
+        branching = effort if exits <= FEW else BRANCHING * effort
+        if samples <= MOST_SAMPLES and BATCH * samples * exits <= branching:
+            branches = Branches(self.tables, self.known, self._allowed, self.slack, branching)
             branches.run()
-            missed, effort = branches.missed, (1 - BRANCHING) * effort
+            missed, effort = branches.missed, effort - branching
         if missed > self.slack:
             cuts = Cuts(self.tables, self.known, self.bounds, self.slack, effort)
             cuts.run()

@@ -61,9 +61,10 @@ class Tables:
         remaining = np.ones(self.samples, np.bool_)
         levels = []
         for j, t in path[:-1]:
-            leave = remaining & (self.levels[j] >= self.thresholds[j][t - 1])
-            remaining = remaining & ~leave
-            low = int(self.levels[j, remaining].max(initial=0))
-            high = int(self.levels[j, leave].min(initial=255))
+            here = self.levels[j]
+            leave = remaining & (here >= self.thresholds[j][t - 1])
+            remaining = remaining ^ leave
+            low = int((here * remaining).max(initial=0))
+            high = 255 - int((~here * leave).max(initial=0))
             levels.append(low + (high - low + 1) // 2)
         return tuple(j for j, _ in path), (*levels, 0)
