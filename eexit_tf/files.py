@@ -23,6 +23,8 @@ def read_bytes(path: Path | str) -> bytes:
     """
     try:
         return Path(path).read_bytes()
+    except IsADirectoryError as error:
+        raise UserError(f"cannot read {path}: it is a folder, expected a file") from error
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
 

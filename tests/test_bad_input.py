@@ -164,7 +164,7 @@ COMMANDS = {
     "convert found --output {out}": "must end in .tflite",
     "convert found --output a_folder.tflite": "'a_folder.tflite' is a directory",
     "convert found --output found/front.tflite": "found/front.json is not the card of a network",
-    f"{COMPILE} --thresholds 0.9": "has 3 exits .* 2 thresholds are needed, but 1",
+    f"{COMPILE} --thresholds 0.9": "has 3 exits .* expected 2 thresholds, got 1",
     f"{COMPILE} --thresholds 0.9,1.5": "expected a threshold from 0 to 1, got 1.5",
     f"{COMPILE} --thresholds nan,0.5": "expected a threshold from 0 to 1, got nan",
     f"{COMPILE} --thresholds high": "'high' is not a list of numbers such as",
@@ -191,7 +191,7 @@ FILES = {
     "missing.tflite": ("cannot read missing.tflite: No such file",) * 2,
     "a_folder.tflite": (  # may be one of segments
         "cannot read a_folder.tflite/manifest.json: No such file",
-        "cannot read a_folder.tflite: Is a directory",
+        "cannot read a_folder.tflite: it is a folder, expected a file",
     ),
     "empty.tflite": ("not a .tflite file: .* got b'' and 0 bytes",) * 2,
     "random.tflite": ("not a .tflite file: expected b'TFL3'",) * 2,

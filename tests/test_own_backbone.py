@@ -134,6 +134,20 @@ def test_costs_are_those_of_the_built_network(tmp_path: Path) -> None:
         assert space.costs(values) == exit_costs(space.full_network(values))
 
 
+def test_a_trial_is_described_by_its_own_choices_and_its_strongest_head(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    model = load_own_model("mine:backbone")
+    space = BackboneSpace((8, 8, 1), CLASSES, Bounds(), model=model, train="all")
+    hp = keras_tuner.HyperParameters()
+    space.declare_hyperparameters(hp)
+    assert space.describe(hp.values | {"width": 8}) == "width 8, grid_dense"
+    two = {"width": 4, "head": "conv", "head_modules": 2}
+    assert space.describe(hp.values | two) == "width 4, conv3_conv3_dense"
+
+
 MINE = """
 import keras_tuner
 from tf_keras import layers, Model, Sequential

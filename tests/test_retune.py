@@ -216,7 +216,7 @@ def test_float_networks_are_searched_as_exactly(place: Path, tmp_path: Path) -> 
         ("--thresholds 0.5,0.5 --min-accuracy 0.1", "give either"),
         ("--max-mean-macs 5k", "needs both --max-mean-macs and --dataset"),
         ("--dataset {data}", "needs both --max-mean-macs and --dataset"),
-        ("--thresholds 0.5", "has 3 exits .* 2 thresholds are needed, but 1"),
+        ("--thresholds 0.5", "has 3 exits .* expected 2 thresholds, got 1"),
         ("--thresholds 0.5,1.5", "from 0 to 1, got 1.5"),
         ("--thresholds 0.5,x", "is not a list of numbers"),
         ("--thresholds 0.5,0.5 --output m.bin", "must end in .tflite"),

@@ -165,7 +165,7 @@ def test_a_threshold_is_the_next_level_up() -> None:
     ("arguments", "said"),
     [
         ({"runtime": "onnx"}, "unknown runtime 'onnx'"),
-        ({"thresholds": [0.5]}, "so 2 thresholds are needed, but 1 were given"),
+        ({"thresholds": [0.5]}, "expected 2 thresholds, got 1"),
         ({"thresholds": [0.5, 2]}, "from 0 to 1"),
         ({"model": "/nowhere/model.tflite"}, "cannot read"),
         ({"model": b"nothing"}, "not a .tflite file"),

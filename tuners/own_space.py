@@ -72,7 +72,7 @@ class OwnSpace(CandidateSpace):
         return max(costs.alone_macs(index) for index in range(len(costs)))
 
     def describe(self, values: Values) -> str:
-        return " ".join(f"{name} {value}" for name, value in self.canonical(values).items())
+        return ", ".join(f"{name} {value}" for name, value in self.canonical(values).items())
 
     def _given(self, values: Values) -> keras_tuner.HyperParameters:
         hp = self._hyperparameters.copy()
@@ -141,6 +141,10 @@ class BackboneSpace(OwnSpace):
 
     def canonical(self, values: Values) -> Values:
         return head_choices.canonical(values)
+
+    def describe(self, values: Values) -> str:
+        own = [f"{choice.name} {values[choice.name]}" for choice in self._own_choices]
+        return ", ".join([*own, head_choices.kinds(values)[-1]])
 
     def full_network(self, values: Values) -> keras.Model:
         backbone = self._make(self._given(values))

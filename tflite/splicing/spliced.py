@@ -157,8 +157,8 @@ def int8_thresholds(exits: Sequence[str], confidences: Sequence[float]) -> list[
     early = len(exits) - 1
     if len(confidences) != early:
         raise UserError(
-            f"the network has {len(exits)} exits ({', '.join(exits)}), so {early} thresholds are "
-            f"needed, but {len(confidences)} were given"
+            f"the network has {len(exits)} exits ({', '.join(exits)}): expected {early} "
+            f"threshold{'s' * (early != 1)}, got {len(confidences)}"
         )
     return [*map(int8_threshold, confidences), LOWEST]
 
