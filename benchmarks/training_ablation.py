@@ -24,12 +24,12 @@ from eexit_tf.averaging import WeightAverage
 from eexit_tf.costs import ExitCosts
 from eexit_tf.exit_weights import ExitWeightSchedule, GradientBalance
 from eexit_tf.exits import attach_exits, freeze_backbone, keep_exits
-from eexit_tf.keras import keras, seed_everything
+from eexit_tf.keras import keras, seed_everything, tf
 from eexit_tf.losses import CascadeCrossEntropy, Distillation, JointCrossEntropy, cost_weights
 from eexit_tf.network_costs import exit_costs
 from eexit_tf.policies import search_policies
 from eexit_tf.slow_backbone import SlowBackbone
-from eexit_tf.training import LEARNING_RATE, WarmUpCosine, exit_outputs, fit
+from eexit_tf.training import LEARNING_RATE, WarmUpCosine, exit_outputs, fit, scores
 from eexit_tf.vocabulary import Exit
 
 EXITS = [Exit(tap, "grid_dense") for tap in runs.TAPS]
@@ -120,6 +120,72 @@ def train_teacher(work: Work, path: Path) -> None:
     net.save(path)
 
 
+def mixed_up(training: Training) -> None:
+    """Mixup (Zhang et al. 2018, alpha 0.2): each batch is mixed with itself in reverse."""
+    loss = MixedCrossEntropy()
+    net = training.net
+    training.fit(net=keras.Model(net.input, net(MixUp(loss.share)(net.input))), loss=loss)
+
+
+class MixUp(keras.layers.Layer):
+    """Draws how much of each sample stays, and tells the loss."""
+
+    def __init__(self, share: Any) -> None:
+        super().__init__()
+        self.share = share
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        if not training:
+            return x
+        one, other = tf.unstack(tf.random.gamma((2,), 0.2) + keras.backend.epsilon())
+        self.share.assign(one / (one + other))
+        return self.share * x + (1 - self.share) * x[::-1]
+
+
+class MixedCrossEntropy(JointCrossEntropy):
+    """The cross-entropies against both labels, by their shares."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.share = tf.Variable(1.0, trainable=False)
+
+    def call(self, labels: Any, stacked: Any) -> Any:
+        one, other = super().call(labels, stacked), super().call(labels[::-1], stacked)
+        return self.share * one + (1 - self.share) * other
+
+
+def calibrated(training: Training) -> None:
+    """A temperature for each exit after training (Guo et al. 2017), the best on validation.
+
+    It becomes part of the head's last weights, so that it costs nothing.
+    """
+    training.fit()
+    x, y = training.work.data.validation
+    for exit_, scored in zip(EXITS, scores(training.net, x), strict=True):
+        logits = np.log(np.maximum(scored, keras.backend.epsilon()))
+
+        def surprise(temperature: float, logits: Any = logits) -> float:
+            normal = np.logaddexp.reduce(logits / temperature, axis=1)
+            return float((normal - logits[np.arange(len(y)), y] / temperature).mean())
+
+        best = min(np.geomspace(0.25, 4, 65), key=surprise)
+        layer = training.net.get_layer(exit_.name)
+        layer.set_weights([weights / best for weights in layer.get_weights()])
+
+
+class FailurePrediction(JointCrossEntropy):
+    """Adds the cross-entropy of being right, as foretold by the largest score.
+
+    As the confidence network of Corbiere et al. (2019), but for the scores themselves.
+    """
+
+    def call(self, labels: Any, stacked: Any) -> Any:
+        sure = tf.clip_by_value(tf.reduce_max(stacked, axis=-1), 1e-4, 1 - 1e-4)
+        right = tf.argmax(stacked, axis=-1) == tf.cast(tf.reshape(labels, (-1, 1)), tf.int64)
+        foretold = -tf.math.log(tf.where(right, sure, 1 - sure))
+        return super().call(labels, stacked) + 0.5 * tf.reduce_mean(foretold, axis=-1)
+
+
 METHODS: dict[str, Callable[[Training], None]] = {
     PLAIN: lambda t: t.fit(),
     "flip and shift": lambda t: t.fit(augmentation=SHIFTED),
@@ -136,6 +202,11 @@ METHODS: dict[str, Callable[[Training], None]] = {
     "cascade weighting": lambda t: t.fit(loss=CascadeCrossEntropy()),
     "backbone first, then heads": partial(backbone_first, rate=0.0),
     "then heads, backbone slow": partial(backbone_first, rate=0.1),
+    # What the same program gives on another processor: compare those after it with this.
+    "plain again": lambda t: t.fit(),
+    "temperature by validation": calibrated,
+    "mixup": mixed_up,
+    "failure prediction": lambda t: t.fit(loss=FailurePrediction()),
 }
 COLUMNS: dict[str, Callable[[Figures], float]] = {
     "hypervolume": lambda run: run["hypervolume"],

@@ -24,7 +24,7 @@ class JointCrossEntropy(keras.losses.Loss):
 
     Args:
         weights: one an exit; all the same if not given. A callback may change the variable
-            `weights` between batches: see `schedules`.
+            `weights` between batches: see `exit_weights`.
         label_smoothing: part of the target that is spread over all classes (Szegedy et al. 2016).
 
     Raises:
@@ -133,5 +133,5 @@ def _log(x: Tensor) -> Tensor:
 def _checked(weights: Sequence[float]) -> NDArray[np.float32]:
     array = np.asarray(weights, np.float32)
     if array.ndim != 1 or (array < 0).any() or not array.any():
-        raise UserError(f"exit weights must be one a exit, none negative, not all 0: {weights}")
+        raise UserError(f"exit weights must be one an exit, none negative, not all 0: {weights}")
     return array
