@@ -1,6 +1,7 @@
 """Training all exits of a network together, and asking it what they say."""
 
 import math
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -147,13 +148,16 @@ def fit(
     if validation is not None:
         held = tf.data.Dataset.from_tensor_slices(tuple(checked(net, validation))).batch(batch_size)
     backups = [] if backup is None else [keras.callbacks.BackupAndRestore(backup)]
-    return trainer.fit(
+    history = trainer.fit(
         data.batch(batch_size).prefetch(tf.data.AUTOTUNE),
         validation_data=held,
         epochs=epochs,
         verbose=0,
         callbacks=[*backups, *callbacks],
     )
+    if backup is not None:
+        shutil.rmtree(backup, ignore_errors=True)  # Keras leaves the folder, empty
+    return history
 
 
 def scores(net: keras.Model, x: NDArray[np.float32]) -> list[NDArray[np.float32]]:
