@@ -170,6 +170,7 @@ def search(
     with locked(output) as token:
         _prepare(output, settings, overwrite)
         tuner = make_tuner(space, output, settings, max_trials, tensorboard)
+        write_json(output / MANIFEST, settings.to_json())  # the same data may have moved
         found = _write_front(tuner, output, settings)
         progress = SearchProgress(reporter, tuner.oracle, epochs, found, space.describe)
 
@@ -213,10 +214,7 @@ def _prepare(output: Path, settings: SearchSettings, overwrite: bool) -> None:
     if trials.exists() and not begun:
         raise UserError(f"{trials} is there without a {MANIFEST} beside it; give another --output")
     if begun and not overwrite:
-        before = SearchSettings.load(output)
-        settings.check_same(before, output)
-        if settings.dataset != before.dataset:  # the same data, moved or named otherwise
-            write_json(output / MANIFEST, settings.to_json())
+        settings.check_same(SearchSettings.load(output), output)
         return
     if begun:
         shutil.rmtree(trials, ignore_errors=True)
