@@ -170,8 +170,8 @@ def search(
     with locked(output) as token:
         _prepare(output, settings, overwrite)
         tuner = make_tuner(space, output, settings, max_trials, tensorboard)
-        write_json(output / MANIFEST, settings.to_json())  # the same data may have moved
         found = _write_front(tuner, output, settings)
+        write_json(output / MANIFEST, settings.to_json())  # the same data may have moved
         progress = SearchProgress(reporter, tuner.oracle, epochs, found, space.describe)
 
         def after_trial(trial_id: str) -> None:
