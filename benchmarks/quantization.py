@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("."), help="for trained weights")
     arguments = parser.parse_args()
     done = runs.run_all(arguments, partial(measure, folder=arguments.folder))
-    runs.show(done, COLUMNS, over=FLOAT)
+    runs.show(done, COLUMNS, over=dict.fromkeys(set(WAYS) - {FLOAT}, FLOAT))
     for way, seeds in done.done.items():
         if way not in (FLOAT, FLOAT_TUNED):
             print(f"{way:28}{next(iter(seeds.values()))['kilobytes']:6.1f} kB of file")

@@ -5,7 +5,7 @@ import argparse
 import json
 import math
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,19 +155,24 @@ def mean_and_deviation(values: list[float]) -> str:
     return f"{mean} ± {100 * statistics.stdev(values):.2f}" if len(values) > 1 else mean
 
 
-def show(done: Runs, columns: dict[str, Callable[[Figures], float]], over: str = "") -> None:
+def show(
+    done: Runs,
+    columns: dict[str, Callable[[Figures], float]],
+    over: Mapping[str, str] | None = None,
+) -> None:
     """Print a line for each method: means and deviations over its seeds.
 
     Args:
         columns: figures by name.
-        over: a method; a last column is what others' first figure is more than its own.
+        over: of methods, which other one they are compared with; a last column is what their
+            first figure is more than its.
     """
     first = next(iter(columns.values()))
     gain = ["gain"] if over else []
     print(f"{'':28}{'seeds':>6}" + "".join(f"{name:>16}" for name in [*columns, *gain]))
     for name, seeds in done.done.items():
         cells = [mean_and_deviation(done.each(name, figure)) for figure in columns.values()]
-        if over and name != over and (gains := done.gains(name, over, first)):
+        if over and name in over and (gains := done.gains(name, over[name], first)):
             cells.append(mean_and_deviation(gains))
         print(f"{name:28}{len(seeds):6}" + "".join(f"{cell:>16}" for cell in cells))
 

@@ -71,9 +71,6 @@ class OwnSpace(CandidateSpace):
         costs = self.costs({p.name: p.default for p in self._hyperparameters.space})
         return max(costs.alone_macs(index) for index in range(len(costs)))
 
-    def describe(self, values: Values) -> str:
-        return ", ".join(f"{name} {value}" for name, value in self.canonical(values).items())
-
     def _given(self, values: Values) -> keras_tuner.HyperParameters:
         hp = self._hyperparameters.copy()
         hp.values = dict(values)
@@ -220,6 +217,9 @@ class HyperModelSpace(OwnSpace):
                     f"that of a softmax; each exit must end in one"
                 )
         return net
+
+    def describe(self, values: Values) -> str:
+        return ", ".join(f"{name} {value}" for name, value in self.canonical(values).items())
 
     def full_network(self, values: Values) -> keras.Model:
         net = self._make(self._given(values))
