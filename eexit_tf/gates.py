@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eexit_tf.costs import ExitCosts
+from eexit_tf.batches import batches
 from eexit_tf.data import Samples
 from eexit_tf.keras import keras, tf
 from eexit_tf.losses import cross_entropies
@@ -149,7 +150,7 @@ class SupportMatrix(keras.callbacks.Callback):
         self.matrix = tf.Variable(tf.zeros((classes, exits)), trainable=False)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        gated = self.model.predict(self.support.x, batch_size=256, verbose=0)
+        gated = self.model.predict(batches(self.support.x, 256), verbose=0)
         self.matrix.assign(support_matrix(gated[..., :-1], self.support.y))
 
 

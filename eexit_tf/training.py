@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eexit_tf.augmentation import Augmentation
+from eexit_tf.batches import batches
 from eexit_tf.data import Samples, check_labels
 from eexit_tf.errors import UserError
 from eexit_tf.keras import keras, tf
@@ -141,16 +142,10 @@ def fit(
         # start.
         optimizer = keras.optimizers.legacy.Adam(WarmUpCosine(learning_rate, steps))
     trainer.compile(optimizer=optimizer, loss=loss or JointCrossEntropy())
-    data = tf.data.Dataset.from_tensor_slices(tuple(train)).shuffle(len(train.x))
-    if augmentation:
-        data = data.map(augmentation, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    held = None
-    if validation is not None:
-        held = tf.data.Dataset.from_tensor_slices(tuple(checked(net, validation))).batch(batch_size)
     backups = [] if backup is None else [keras.callbacks.BackupAndRestore(backup)]
     history = trainer.fit(
-        data.batch(batch_size).prefetch(tf.data.AUTOTUNE),
-        validation_data=held,
+        batches(tuple(train), batch_size, shuffle=True, augmentation=augmentation),
+        validation_data=validation and batches(tuple(checked(net, validation)), batch_size),
         epochs=epochs,
         verbose=0,
         callbacks=[*backups, *callbacks],
@@ -162,7 +157,7 @@ def fit(
 
 def scores(net: keras.Model, x: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     """Each exit's softmax scores, (samples, classes), in the order of the network's outputs."""
-    given = net.predict(x, batch_size=256, verbose=0)
+    given = net.predict(batches(x, 256), verbose=0)
     return given if isinstance(given, list) else [given]
 
 
