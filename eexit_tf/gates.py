@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eexit_tf.costs import ExitCosts
 from eexit_tf.batches import batches
+from eexit_tf.costs import ExitCosts
 from eexit_tf.data import Samples
 from eexit_tf.keras import keras, tf
 from eexit_tf.losses import cross_entropies

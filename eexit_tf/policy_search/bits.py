@@ -8,6 +8,9 @@ from eexit_tf.policy_search.tables import Flags, Words
 _GATHER = np.uint64(0x0102040810204080)
 """Times 8 bytes of 0 or 1, puts these bits into the highest byte."""
 
+_BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little") * 1.0
+"""(256, 8): the bits of every byte."""
+
 
 class ExitBits:
     """Packs rows with an entry for each exit, so that one operation works on all exits of a row.
@@ -45,6 +48,22 @@ class ExitBits:
         """(rows, exits)."""
         rows = numbers.reshape(-1, 1).view(np.uint8)
         return np.unpackbits(rows, axis=1, bitorder="little", count=self.exits).view(np.bool_)
+
+    def sums(
+        self, numbers: NDArray, rows: NDArray[np.intp], weights: NDArray, size: int
+    ) -> NDArray[np.float64]:
+        """(size, exits): for each row and exit, the weights of the row's numbers with its bit.
+
+        By bytes, of which there are fewer than exits.
+
+        Args:
+            rows: (numbers,), the row that each belongs to.
+        """
+        columns = []
+        for byte in numbers.reshape(-1, 1).view(np.uint8).T:
+            each = np.bincount(rows * 256 + byte, weights, size * 256).reshape(size, 256)
+            columns.append(np.einsum("rb,bk->rk", each, _BITS))  # no BLAS: the same sums anywhere
+        return np.concatenate(columns, axis=1)[:, : self.exits]
 
     def place(self, numbers: NDArray) -> NDArray[np.intp]:
         """Where a number has its only bit."""

@@ -216,14 +216,7 @@ class Relaxation:
         open_bits = pairs.may ^ pairs.must
         several = (open_bits & (open_bits - self.bits.one)) != 0
         wrong = np.flatnonzero(several & (error > ROUNDING))
-        weight = np.stack(
-            [
-                np.bincount(pairs.box[which], error[which], len(boxes))
-                for k in range(self.exits)
-                for which in [wrong[(open_bits[wrong] >> k & 1) != 0]]
-            ],
-            axis=1,
-        )
+        weight = self.bits.sums(open_bits[wrong], pairs.box[wrong], error[wrong], len(boxes))
         weight = weight + ROUNDING * charged
         split = np.maximum(weight, optional).argmax(axis=1)
         here = np.flatnonzero(open_bits & np.repeat(self.bits.single(split), pairs.counts))
