@@ -139,6 +139,14 @@ def uninterrupted(some_digits: Path, tmp_path_factory: pytest.TempPathFactory) -
     return made
 
 
+def test_no_more_workers_start_than_there_are_trials(searches: Searches) -> None:
+    searches.hold(0)
+    chief = searches.start("--workers", "5", "--max-trials", "1")
+    searches.began(0)
+    children = Path(f"/proc/{chief.pid}/task/{chief.pid}/children").read_text().split()
+    assert len(children) == 1
+
+
 def test_a_search_with_a_worker_survives_all_and_ends_like_one_without(
     searches: Searches, uninterrupted: Searches
 ) -> None:

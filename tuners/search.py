@@ -142,8 +142,8 @@ def search(
         seed: of the proposals and the trainings.
         networks: what is searched, if not our families.
         augmentation: of the training samples.
-        workers: processes on this machine that train, each with its share of the threads; with 0
-            and no `chief` this one does. They read `data` again, by its name.
+        workers: processes on this machine that train, each with its share of the threads, at most
+            one a trial; with 0 and no `chief` this one does. They read `data` again, by its name.
         chief: where workers on other machines, started with `join`, find this one.
         tensorboard: keep each training's curves in its trial's folder.
         overwrite: start over instead of resuming.
@@ -180,7 +180,8 @@ def search(
         if workers or chief:
             tuner.save()
             server = Chief(tuner.oracle, progress, after_trial, token)
-            serve(server, output, workers, chief, tensorboard=tensorboard, reporter=reporter)
+            busy = min(workers, max_trials)
+            serve(server, output, busy, chief, tensorboard=tensorboard, reporter=reporter)
         else:
             tuner.on_epoch, tuner.after_trial = progress.epoch, after_trial
             try:

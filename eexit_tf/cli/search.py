@@ -80,7 +80,8 @@ from eexit_tf.vocabulary import Bounds
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Processes that train side by side, each with its share of the threads; 0 is this one.",
+    help="Processes that train side by side, each with its share of the threads and at most one a "
+    "trial; 0 is this one.",
 )
 @click.option(
     "--chief",
