@@ -2,7 +2,7 @@
 
     python examples/cifar10.py small [cifar10 [models [epochs [seed]]]]
     python examples/cifar10.py large [cifar10 [models [epochs [seed]]]]
-    python examples/cifar10.py taught [cifar10 [models [20 [seed]]]]
+    python examples/cifar10.py taught [cifar10 [models [40 [seed]]]]
 
 `small` is for 2.44 M, `large` for 9.65 M and 17 M, and `taught`, for 3.1 M, is `small` that goes on
 after its training with `large` as its teacher, both found in the same folder. The other arguments
