@@ -32,8 +32,8 @@ BATCH = 512
 """Boxes that are cut together."""
 RENEW = 6
 """Batches that are compared with the same known policies."""
-TOGETHER = 1 << 16
-"""Samples that are looked at together, so that temporary arrays stay in the cache."""
+TOGETHER = 1 << 18
+"""Samples that are looked at together: few calls, and temporary arrays that still fit the cache."""
 MEMORY_BYTES = 1 << 28
 """Of the boxes that wait."""
 
