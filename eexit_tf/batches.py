@@ -2,7 +2,7 @@
 
 The thread that tunes a set sleeps between its looks, for longer and longer, and is not woken when
 the set has ended: Keras waited for it after the last batch of every epoch and of every prediction,
-for a quarter of the time of a long training (TensorFlow 2.21).
+for a fifth of the time of a long training (TensorFlow 2.21).
 """
 
 from typing import Any
