@@ -50,7 +50,8 @@ class Bounded:
             than from the bound, so that a smaller window helps more than a smaller box.
         exact: nothing is undecided; `best` is the box's one policy.
         shrunk: the intervals have shrunk so much that the box should be bounded again.
-        split, middle: which interval to cut in two, and after which threshold.
+        split, middle: which interval to cut in two, and after which threshold; of no use for boxes
+            that need not be cut.
     """
 
     numbers: int
@@ -82,6 +83,19 @@ class Pairs:
     may: NDArray
     must: NDArray
     right: NDArray
+
+    def of(self, boxes: Flags) -> tuple["Pairs", NDArray[np.intp]]:
+        """The pairs of some of the boxes, and their places; the others are left without any."""
+        few = np.flatnonzero(np.repeat(boxes, self.counts))
+        some = Pairs(
+            counts=self.counts * boxes,
+            box=self.box[few],
+            classes=self.classes[few],
+            may=self.may[few],
+            must=self.must[few],
+            right=self.right[few],
+        )
+        return some, few
 
     def reduce(self, function: np.ufunc, values: NDArray) -> NDArray:
         """(boxes,), the values of each box's pairs taken together; 0 without pairs."""

@@ -128,12 +128,6 @@ class Relaxation:
         at_taken = box * self.exits + self.bits.place(taken)
         leaves = boxes.leaves + _sums(at_taken, shape)
 
-        error = np.maximum(staying, leaving) - (answered - (price * cost).ravel()[at_taken])
-        beyond = (
-            np.cumsum((boxes.leaves + ending)[:, ::-1], axis=1)[:, ::-1] - boxes.leaves - ending
-        )
-        optional = (some & ~every) * (price * self.asking * beyond + ROUNDING)
-        split, middle = self._split(boxes, pairs, error, charged, optional)
         # Thresholds that cannot lead by more than the slack go.
         kept = most_gain[:, :, None] - gain < np.maximum(lead - self.slack, 1)[:, None, None]
         inside = np.arange(self.slots)
@@ -142,6 +136,16 @@ class Relaxation:
         boxes.high = self.slots - 1 - kept[:, :, ::-1].argmax(axis=2)
         stays = (level >= boxes.low.ravel()[at_first]) & (level < boxes.high.ravel()[at_first])
         left = pairs.reduce(np.add, stays.astype(np.int64))
+        shrunk = left < SHRUNK * pairs.counts
+
+        beyond = (
+            np.cumsum((boxes.leaves + ending)[:, ::-1], axis=1)[:, ::-1] - boxes.leaves - ending
+        )
+        optional = (some & ~every) * (price * self.asking * beyond + ROUNDING)
+        some_pairs, few = pairs.of((boxes.lead > self.slack) & ~shrunk)
+        error = np.maximum(staying[few], leaving[few])
+        error -= answered[few] - (price * cost).ravel()[at_taken[few]]
+        split, middle = self._split(some_pairs, error, charged, optional)
         return Bounded(
             numbers=(4 + self.bits.width) * len(box) + gain.size + boxes.undecided.size,
             best=best,
@@ -149,7 +153,7 @@ class Relaxation:
             total=(leaves * self.leave_macs(self.asked(best), boxes.last)).sum(axis=1),
             bent=2 * staircase > lead,
             exact=pairs.counts == 0,
-            shrunk=left < SHRUNK * pairs.counts,
+            shrunk=shrunk,
             split=split,
             middle=middle,
         )
@@ -204,19 +208,21 @@ class Relaxation:
         return np.where(one, right - cost.ravel()[at], several)
 
     def _split(
-        self, boxes: Boxes, pairs: Pairs, error: Floats, charged: Ints, optional: Floats
+        self, pairs: Pairs, error: Floats, charged: Ints, optional: Floats
     ) -> tuple[Ints, Ints]:
         """The interval to cut: where the bound errs most, in the middle of what is undecided.
 
         Args:
+            pairs: of the boxes that will be cut; of no use for others.
             error: (pairs,), by how much the bound exceeds what the best thresholds do.
             optional: (boxes, exits), by how much it errs as an exit may be left out.
         """
-        rows = np.arange(len(boxes))
+        boxes = len(pairs.counts)
+        rows = np.arange(boxes)
         open_bits = pairs.may ^ pairs.must
         several = (open_bits & (open_bits - self.bits.one)) != 0
         wrong = np.flatnonzero(several & (error > ROUNDING))
-        weight = self.bits.sums(open_bits[wrong], pairs.box[wrong], error[wrong], len(boxes))
+        weight = self.bits.sums(open_bits[wrong], pairs.box[wrong], error[wrong], boxes)
         weight = weight + ROUNDING * charged
         split = np.maximum(weight, optional).argmax(axis=1)
         here = np.flatnonzero(open_bits & np.repeat(self.bits.single(split), pairs.counts))
@@ -224,8 +230,8 @@ class Relaxation:
         level = self.bits.byte(pairs.classes[here], split[box])
         heavy = np.where(several[here], error[here], 0) + ROUNDING
         counts = (
-            np.bincount(box * self.slots + level, heavy, len(boxes) * self.slots)
-            .reshape(len(boxes), self.slots)
+            np.bincount(box * self.slots + level, heavy, boxes * self.slots)
+            .reshape(boxes, self.slots)
             .cumsum(axis=1)
         )
         middle = (2 * counts >= counts[:, -1:]).argmax(axis=1)

@@ -44,7 +44,7 @@ class Search:
 
     def run(self) -> None:
         """Search until nothing is left to find, or the effort is spent."""
-        self.open(rounds=12, policies=48)
+        self.open(rounds=20, policies=48)
         samples, exits = self.tables.samples, self.tables.exits
         missed, effort = samples, self.effort
         branching = effort if exits <= FEW else BRANCHING * effort
