@@ -50,7 +50,9 @@ class WarmUpCosine(keras.optimizers.schedules.LearningRateSchedule):
         return {"peak": self.peak, "steps": self.steps}
 
 
-def stack_outputs(net: keras.Model, teacher: keras.Model | None = None) -> keras.Model:
+def stack_outputs(
+    net: keras.Model, teacher: keras.Model | Sequence[keras.Model] = ()
+) -> keras.Model:
     """The network with all its outputs in one, (batch, exits, classes), sharing its layers.
 
     Behind it one Keras loss trains all exits: the same gradients as a loss an exit, but a network
@@ -58,25 +60,35 @@ def stack_outputs(net: keras.Model, teacher: keras.Model | None = None) -> keras
 
     Args:
         net: one softmax output an exit, in the order of execution.
-        teacher: a trained network for the same inputs; its (last) output becomes the last row,
-            for `losses.Distillation(teacher=True)`. It is not trained.
+        teacher: one or several trained networks for the same inputs; the mean of what their
+            (last) outputs say becomes the last row, for `losses.Distillation(teacher=True)`
+            (Hinton et al. 2015). They are not trained.
 
     Raises:
-        UserError: the teacher takes other inputs or knows other classes.
+        UserError: a teacher takes other inputs or knows other classes.
     """
     rows = list(net.outputs)
-    if teacher is not None:
-        if teacher.input_shape != net.input_shape or teacher.outputs[-1].shape != rows[-1].shape:
-            raise UserError(
-                f"a teacher for {net.name} must take {net.input_shape} and give "
-                f"{tuple(rows[-1].shape)}, but {teacher.name} takes {teacher.input_shape} and "
-                f"gives {tuple(teacher.outputs[-1].shape)}"
-            )
-        teacher.trainable = False
-        said = teacher(net.input, training=False)
-        rows.append(said[-1] if isinstance(said, list) else said)
+    teachers = [teacher] if isinstance(teacher, keras.Model) else teacher
+    said = [_answers(one, net, f"teacher{number}") for number, one in enumerate(teachers)]
+    if said:
+        rows.append(tf.add_n(said) / len(said))
     stacked = keras.layers.Lambda(lambda rows: tf.stack(rows, axis=1), name="stack")(rows)
     return keras.Model(net.input, stacked, name=net.name)
+
+
+def _answers(teacher: keras.Model, net: keras.Model, name: str) -> Any:
+    """What a teacher says of the network's inputs."""
+    given, wanted = teacher.outputs[-1], net.outputs[-1]
+    if teacher.input_shape != net.input_shape or given.shape != wanted.shape:
+        raise UserError(
+            f"a teacher for {net.name} must take {net.input_shape} and give "
+            f"{tuple(wanted.shape)}, but {teacher.name} takes {teacher.input_shape} and gives "
+            f"{tuple(given.shape)}"
+        )
+    # Of its own name, as networks of one family have the same.
+    teacher = keras.Model(teacher.input, given, name=name)
+    teacher.trainable = False
+    return teacher(net.input, training=False)
 
 
 def checked(net: keras.Model, samples: Samples) -> Samples:
@@ -101,7 +113,7 @@ def fit(
     validation: Samples | None = None,
     epochs: int,
     loss: keras.losses.Loss | None = None,
-    teacher: keras.Model | None = None,
+    teacher: keras.Model | Sequence[keras.Model] = (),
     augmentation: Augmentation | None = None,
     optimizer: keras.optimizers.Optimizer | None = None,
     learning_rate: float = LEARNING_RATE,
@@ -116,7 +128,7 @@ def fit(
         train, validation: inputs (samples, height, width, channels) and labels (samples,).
         epochs: passes over `train`.
         loss: over all exits, see `losses`; equal cross-entropies if not given.
-        teacher: see `stack_outputs`.
+        teacher: one or several, see `stack_outputs`.
         augmentation: of the training samples.
         optimizer: Keras's own, with its learning rate; Adam if not given.
         learning_rate: the highest of Adam's schedule.

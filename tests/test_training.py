@@ -13,7 +13,7 @@ from eexit_tf.errors import UserError
 from eexit_tf.exits import attach_exits
 from eexit_tf.keras import keras, seed_everything
 from eexit_tf.losses import Distillation
-from eexit_tf.training import exit_outputs, fit
+from eexit_tf.training import exit_outputs, fit, stack_outputs
 from eexit_tf.vocabulary import Exit
 
 SIDE = 8
@@ -21,8 +21,8 @@ RNG = np.random.default_rng(0)
 TRAIN = Samples(RNG.normal(size=(64, SIDE, SIDE, 1)).astype(np.float32), RNG.integers(0, 3, 64))
 
 
-def network(classes: int = 3) -> keras.Model:
-    seed_everything(0)
+def network(classes: int = 3, seed: int = 0) -> keras.Model:
+    seed_everything(seed)
     backbone = residual((SIDE, SIDE, 1), stem=Stem(4), stages=(Stage(4, stride=1), Stage(8)))
     return attach_exits(backbone, [Exit("stem"), Exit("block2")], classes=classes)
 
@@ -51,6 +51,16 @@ def test_a_teacher_teaches_and_is_not_taught() -> None:
     fit(net, TRAIN, epochs=1, loss=loss, teacher=teacher, augmentation=Augmentation(flip=True))
     np.testing.assert_array_equal(weights(teacher), before)
     assert (weights(net) != before).any()
+
+
+def test_several_teachers_say_their_mean() -> None:
+    net, teachers = network(), [network(seed=1), network(seed=2)]
+    stacked = stack_outputs(net, teachers)
+    said = [teacher(TRAIN.x)[-1] for teacher in teachers]
+    assert (said[0].numpy() != said[1].numpy()).any()
+    np.testing.assert_allclose(stacked(TRAIN.x)[:, -1], (said[0] + said[1]) / 2, atol=1e-6)
+    np.testing.assert_array_equal(stacked(TRAIN.x)[:, 0], net(TRAIN.x)[0])
+    assert len(stacked.trainable_weights) == len(net.trainable_weights)
 
 
 def test_a_teacher_of_other_classes_is_refused() -> None:
