@@ -60,32 +60,35 @@ def test_damaged_files_work_or_are_refused_in_words(tmp_path: Path) -> None:
 
 
 def _write_files(folder: Path) -> None:
-    """Sound files: a static one with two exits, and the same made self-exiting."""
+    """Sound files: two static ones with two exits, and one of them made self-exiting."""
+    import test_open_batch
     from networks import multi_exit, order_of
 
     from eexit_tf.tflite.splicing import splice
 
     multi = multi_exit(12, 2, True)
     (folder / "multi.tflite").write_bytes(multi)
+    (folder / "open.tflite").write_bytes(test_open_batch.converted(test_open_batch.image, True))
     order = order_of(multi)
     (folder / "spliced.tflite").write_bytes(splice.splice(multi, order, [20, 0]))
 
 
 def _work(folder: Path, first: int, end: int) -> None:
-    """Run the mutations, of both files in turn; one line an action."""
+    """Run the mutations, of all files in turn; one line an action."""
     from mutations import mutated
 
     from eexit_tf.tflite import arena
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    sound = {name: (folder / f"{name}.tflite").read_bytes() for name in ("multi", "spliced")}
+    names = ("spliced", "multi", "spliced", "open")
+    sound = {name: (folder / f"{name}.tflite").read_bytes() for name in names}
     search = arena._needed
     for seed in range(first, end):
-        name = "multi" if seed % 2 else "spliced"
+        name = names[seed % len(names)]
         damaged = mutated(sound[name], seed // 2)
         # The search for the smallest arena sets the network up twenty times, all alike.
         arena._needed = search if seed % 20 < 2 else lambda content, used, *_: used
-        actions = [action for action, (takes, _) in ACTIONS.items() if takes == name]
+        actions = [action for action, (takes, _) in ACTIONS.items() if name in takes]
         for action in {actions[0], actions[seed // 2 % len(actions)]}:
             faulthandler.dump_traceback_later(LIMIT_SECONDS, exit=True)
             print(f"{seed} {action} ", end="", flush=True)
@@ -148,12 +151,12 @@ def _export(source: Path, target: Path) -> None:
     assert {path for path in target.rglob("*") if path.is_file()} == set(files)
 
 
-ACTIONS: dict[str, tuple[str, Callable[[Path, Path], None]]] = {
-    "compile": ("multi", _compile),
-    "retune": ("spliced", _retune),
-    "evaluate-litert": ("spliced", _evaluate("litert")),
-    "evaluate-tflm": ("spliced", _evaluate("tflm")),
-    "export": ("spliced", _export),
+ACTIONS: dict[str, tuple[tuple[str, ...], Callable[[Path, Path], None]]] = {
+    "compile": (("multi", "open"), _compile),
+    "retune": (("spliced",), _retune),
+    "evaluate-litert": (("spliced",), _evaluate("litert")),
+    "evaluate-tflm": (("spliced",), _evaluate("tflm")),
+    "export": (("spliced",), _export),
 }
 
 if __name__ == "__main__":

@@ -15,7 +15,16 @@ from eexit_tf.tflite import schema
 from eexit_tf.tflite.lineage import Lineage, resolve
 from eexit_tf.vocabulary import Exit
 
-_FREE = {"CONCATENATION", "DEQUANTIZE", "IF", "PAD", "QUANTIZE", "RESHAPE", "SLICE"}
+_FREE = {
+    "CONCATENATION",
+    "DEQUANTIZE",
+    "IF",
+    "PAD",
+    "QUANTIZE",
+    "RESHAPE",
+    "SLICE",
+    "TRANSPOSE",
+}
 _PARAMETERS = {
     "CONV_2D": (1, 2),
     "DEPTHWISE_CONV_2D": (1, 2),

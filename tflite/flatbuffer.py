@@ -13,13 +13,14 @@ from ai_edge_litert import schema_py_generated as fb
 from numpy.typing import NDArray
 
 from eexit_tf.errors import UserError
-from eexit_tf.tflite.checks.structure import check_model
+from eexit_tf.tflite.checks.structure import check_operators, check_structure
+from eexit_tf.tflite.open_batch import close_batch
 
 IDENTIFIER = b"TFL3"
 
 
 def read(content: bytes) -> fb.ModelT:
-    """A `.tflite` file as objects, checked from top to bottom.
+    """A `.tflite` file as objects, checked from top to bottom; its batch is 1 (see `open_batch`).
 
     Raises:
         UserError: the bytes are not a sound `.tflite` file, or one with operators, types or
@@ -41,7 +42,9 @@ def read(content: bytes) -> fb.ModelT:
     except Exception as error:
         raise UserError(f"not a readable .tflite file (truncated or damaged?): {error}") from error
     _fill_in(model)
-    check_model(model)
+    check_structure(model)
+    close_batch(model)
+    check_operators(model)
     return model
 
 

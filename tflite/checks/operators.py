@@ -7,7 +7,6 @@ not been thought through does not reach native code.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType, NoneType
 
-import numpy as np
 from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.tflite import schema
@@ -30,7 +29,7 @@ def check_operator(
     rule = RULES.get(name)
     if rule is None:
         hint = ""
-        if any(-1 in np.atleast_1d(t.shapeSignature) for t in _taken(model)):
+        if name in ("PACK", "SHAPE"):
             hint = "convert with a batch of 1: one that is left open brings operators of its own; "
         yield f"{name} is not supported; {hint}supported are {', '.join(sorted(RULES))}"
         return
@@ -51,11 +50,6 @@ def check_operator(
         shapes = [schema.shape(t) for t in place.inputs if t is not None]
         outputs = [schema.shape(t) for t in place.outputs]
         yield f"{name}: {problem} (inputs {shapes}, outputs {outputs})"
-
-
-def _taken(model: fb.ModelT) -> list[fb.TensorT]:
-    """The network's inputs."""
-    return [model.subgraphs[0].tensors[index] for index in model.subgraphs[0].inputs]
 
 
 Rule = tuple[int, int, int, type | tuple[type, ...] | None, Callable[[Place], Iterable[str]]]
@@ -83,8 +77,10 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "IF": (1, 256, 0, fb.IfOptionsT, tensors.branch),
         "LEAKY_RELU": (1, 1, 1, fb.LeakyReluOptionsT, layers.leaky_relu),
         "LOGISTIC": (1, 1, 1, None, layers.logistic),
+        "MAXIMUM": (2, 2, 1, None, tensors.largest_or_smallest),
         "MAX_POOL_2D": (1, 1, 1, fb.Pool2DOptionsT, layers.pool),
         "MEAN": (2, 2, 1, fb.ReducerOptionsT, tensors.reduce),
+        "MINIMUM": (2, 2, 1, None, tensors.largest_or_smallest),
         "MUL": (2, 2, 1, fb.MulOptionsT, tensors.elementwise),
         "PAD": (2, 2, 1, None, tensors.pad),
         "PRELU": (2, 2, 1, None, tensors.elementwise),
@@ -98,5 +94,6 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "SOFTMAX": (1, 1, 1, fb.SoftmaxOptionsT, layers.softmax),
         "SUB": (2, 2, 1, fb.SubOptionsT, tensors.add),
         "TANH": (1, 1, 1, None, layers.tanh),
+        "TRANSPOSE": (2, 2, 1, None, tensors.transpose),
     }
 )

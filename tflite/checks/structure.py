@@ -18,8 +18,8 @@ _ZERO_POINTS = {
 }
 
 
-def check_model(model: fb.ModelT) -> None:
-    """Check everything.
+def check_structure(model: fb.ModelT) -> None:
+    """Check everything but what operators do.
 
     Raises:
         UserError: says what is wrong and where.
@@ -36,11 +36,22 @@ def check_model(model: fb.ModelT) -> None:
         if code.customCode is not None:
             raise UserError(f"custom operator {code.customCode!r} is not supported")
     _check_metadata(model)
-    called: set[int] = set()
     for number, graph in enumerate(model.subgraphs):
         for index, tensor in enumerate(graph.tensors):
             _raise_first(_tensor_problems(model, tensor), f"graph {number}, tensor {index}")
         _check_order(model, graph, number)
+    if not len(model.subgraphs[0].inputs) or not len(model.subgraphs[0].outputs):
+        raise UserError("the network has no inputs or no outputs")
+    _check_signatures(model)
+
+
+def check_operators(model: fb.ModelT) -> None:
+    """Check what operators do, of a model whose structure has been checked.
+
+    Raises:
+        UserError: says what is wrong and where.
+    """
+    called: set[int] = set()
     for number, graph in enumerate(model.subgraphs):
         for index, operator in enumerate(graph.operators):
             where = f"graph {number}, operator {index}"
@@ -48,9 +59,6 @@ def check_model(model: fb.ModelT) -> None:
     called |= {signature.subgraphIndex for signature in model.signatureDefs}
     if uncalled := set(range(1, len(model.subgraphs))) - called:
         raise UserError(f"graphs {sorted(uncalled)} are never called: not supported")
-    if not len(model.subgraphs[0].inputs) or not len(model.subgraphs[0].outputs):
-        raise UserError("the network has no inputs or no outputs")
-    _check_signatures(model)
 
 
 def _raise_first(problems: Iterable[str], where: str) -> None:

@@ -45,6 +45,11 @@ def elementwise(place: Place) -> Iterator[str]:
     yield from _broadcast(place)
 
 
+def largest_or_smallest(place: Place) -> Iterator[str]:
+    yield from elementwise(place)
+    yield from _same_quantisation(place)
+
+
 def add(place: Place) -> Iterator[str]:
     yield from elementwise(place)
     a, b, y = *place.inputs, place.outputs[0]
@@ -155,6 +160,13 @@ def reduce(place: Place) -> Iterator[str]:
         yield f"the output should be {expected}"
 
 
+def _same_quantisation(place: Place) -> Iterator[str]:
+    y = place.outputs[0]
+    given = [t for t in place.inputs if t.type == INT8]
+    if y.type == INT8 and any(schema.quantization(t) != schema.quantization(y) for t in given):
+        yield "inputs and output differ in quantisation, which TFLM does not take"
+
+
 def concatenate(place: Place) -> Iterator[str]:
     y = place.outputs[0]
     if any(tensor is None for tensor in place.inputs):
@@ -163,10 +175,7 @@ def concatenate(place: Place) -> Iterator[str]:
     yield from same_type(*place.inputs, y)
     if place.options.fusedActivationFunction != fb.ActivationFunctionType.NONE:
         yield "an activation of its own, which TFLM does not take"
-    if y.type == INT8 and any(
-        schema.quantization(tensor) != schema.quantization(y) for tensor in place.inputs
-    ):
-        yield "inputs and output differ in quantisation, which TFLM does not take"
+    yield from _same_quantisation(place)
     rank, axis = len(schema.shape(y)), place.options.axis
     if not 0 < rank <= 4 or not -rank <= axis < rank:
         yield f"there is no dimension {axis}"
@@ -182,6 +191,19 @@ def concatenate(place: Place) -> Iterator[str]:
             yield "the inputs' shapes do not fit"
     if total != schema.shape(y)[axis]:
         yield "the output has the wrong size"
+
+
+def transpose(place: Place) -> Iterator[str]:
+    x, y = place.inputs[0], place.outputs[0]
+    yield from same_type(x, y)
+    yield from _same_quantisation(place)
+    order, shape = place.data(place.inputs[1]), schema.shape(x)
+    if order is None or sorted(order.tolist()) != list(range(len(shape))):
+        yield "the order of the dimensions is not a constant one"
+        return
+    expected = tuple(shape[i] for i in order)
+    if schema.shape(y) != expected:
+        yield f"the output should be {expected}"
 
 
 def pad(place: Place) -> Iterator[str]:

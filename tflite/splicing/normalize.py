@@ -49,8 +49,9 @@ def normalized(model: fb.ModelT, exits: Sequence[str] | None = None) -> fb.Model
     main.operators = list(main.operators)
     inputs = {name: _int8_input(model, i) for name, i in schema.inputs_by_name(model).items()}
     kept = [resolve(model, name) for name in exits] if exits is not None else main.outputs
+    kinds = {main.tensors[index].type for index in inputs.values()}
     outputs = {
-        name: _scores(model, name, index)
+        name: _scores(model, name, index, stay_int8=kinds == {fb.TensorType.INT8})
         for name, index in schema.outputs_by_name(model).items()
         if index in kept
     }
@@ -71,12 +72,19 @@ def _int8_input(model: fb.ModelT, index: int) -> int:
     return int(readers[0].outputs[0])
 
 
-def _scores(model: fb.ModelT, name: str, index: int) -> int:
-    """The tensor of softmax scores behind an output."""
+def _scores(model: fb.ModelT, name: str, index: int, stay_int8: bool) -> int:
+    """The tensor of softmax scores behind an output.
+
+    Args:
+        stay_int8: do not go back from int8 to float32, which some converters compute a head in.
+    """
     main = model.subgraphs[0]
     op = producer(main, index)
     while op is not None and schema.op_name(model, op) in _CONVERSIONS:
-        index = int(op.inputs[0])
+        before = int(op.inputs[0])
+        if stay_int8 and main.tensors[before].type == fb.TensorType.FLOAT32:
+            break
+        index = before
         op = producer(main, index)
     tensor, shape = main.tensors[index], schema.shape(main.tensors[index])
     if tensor.type not in (fb.TensorType.INT8, fb.TensorType.FLOAT32):
