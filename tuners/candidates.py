@@ -11,6 +11,7 @@ from eexit_tf.errors import UserError
 from eexit_tf.exits import keep_exits
 from eexit_tf.keras import keras
 from eexit_tf.training import LEARNING_RATE
+from eexit_tf.tuners.proposals import CANDIDATES
 from eexit_tf.vocabulary import Bounds
 
 Values = dict[str, Any]
@@ -30,6 +31,8 @@ class CandidateSpace(keras_tuner.HyperModel):
 
     learning_rate = LEARNING_RATE
     """The highest of each training."""
+    candidates = CANDIDATES
+    """Networks whose costs are counted before one is proposed."""
 
     def __init__(self, input_shape: Sequence[int], classes: int, bounds: Bounds) -> None:
         super().__init__(name="exits")

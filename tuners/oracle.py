@@ -14,7 +14,7 @@ from eexit_tf.files import write_json
 from eexit_tf.pareto import hypervolume, pareto_rank
 from eexit_tf.tuners.archive import Archive, load_front
 from eexit_tf.tuners.evolution import Values
-from eexit_tf.tuners.proposals import Finished, Proposer
+from eexit_tf.tuners.proposals import CANDIDATES, Finished, Proposer
 from eexit_tf.tuners.rungs import Climb, Points, expected_end
 from eexit_tf.vocabulary import Bounds, OperatingPoint
 
@@ -44,6 +44,7 @@ class ParetoOracle(keras_tuner.Oracle):
         costs: gives the costs of a network's candidate exits.
         canonical: gives the values that stand for all that build the same network.
         seed: of all proposals.
+        candidates: networks that a proposal starts from.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class ParetoOracle(keras_tuner.Oracle):
         costs: Callable[[Values], ExitCosts],
         canonical: Callable[[Values], Values] = dict,
         seed: int,
+        candidates: int = CANDIDATES,
     ) -> None:
         objective = keras_tuner.Objective(OBJECTIVE, "max")
         # KerasTuner takes a seed of 0 for none.
@@ -66,6 +68,7 @@ class ParetoOracle(keras_tuner.Oracle):
         self._rejected = rejected
         self._costs = costs
         self._canonical = canonical
+        self._candidates = candidates
 
     @cached_property
     def _proposer(self) -> Proposer:
@@ -77,6 +80,7 @@ class ParetoOracle(keras_tuner.Oracle):
             costs=self._costs,
             canonical=self._canonical,
             min_accuracy=self.bounds.min_accuracy or 0.0,
+            candidates=self._candidates,
         )
 
     def archive(self) -> Archive:

@@ -20,11 +20,11 @@ from eexit_tf.tuners.surrogate import (
 
 FEWEST_LEARNT = 3
 """Finished trials before anything is learnt from them."""
-RANDOM_CANDIDATES = 200
+CANDIDATES = 200
 """Networks that a proposal starts from. Their costs are counted; nothing is trained."""
 GENERATIONS = 3
-CHILDREN = 60
-"""Of each generation."""
+CHILDREN = 0.3
+"""Of each generation, by candidates."""
 PARENTS = 12
 """Candidates of the largest expected gain, which have the next generation's children."""
 
@@ -57,6 +57,7 @@ class Proposer:
         costs: gives the costs of a network's candidate exits.
         canonical: gives the values that stand for all that build the same network.
         min_accuracy: below it a point counts nothing.
+        candidates: networks that a proposal starts from.
     """
 
     def __init__(
@@ -68,8 +69,10 @@ class Proposer:
         costs: Callable[[Values], ExitCosts],
         canonical: Callable[[Values], Values],
         min_accuracy: float = 0.0,
+        candidates: int = CANDIDATES,
     ) -> None:
         self._space = space
+        self._candidates = candidates
         self._reference_macs = reference_macs
         self._rejected = rejected
         self._costs = costs
@@ -93,7 +96,7 @@ class Proposer:
                 are expected of them.
         """
         tried = {_key(trial.values) for trial in finished} | {_key(values) for values in running}
-        pool = self._new((random_point(self._space, rng) for _ in range(RANDOM_CANDIDATES)), tried)
+        pool = self._new((random_point(self._space, rng) for _ in range(self._candidates)), tried)
         if len(finished) < FEWEST_LEARNT:
             others = [self._network(trial.values) for trial in finished]
             others += [self._network(values) for values in running]
@@ -101,8 +104,9 @@ class Proposer:
         else:
             gains = self._judge(finished, running)
             parents = [trial.values for trial in finished]
+            family = range(round(CHILDREN * self._candidates))
             for _ in range(GENERATIONS):
-                children = (child(self._space, parents, rng) for _ in range(CHILDREN))
+                children = (child(self._space, parents, rng) for _ in family)
                 pool += self._new(children, tried | {_key(network.values) for network in pool})
                 pool = [pool[i] for i in np.argsort(-gains(pool), kind="stable")]
                 parents = [network.values for network in pool[:PARENTS]] or parents

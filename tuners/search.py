@@ -238,6 +238,7 @@ def make_tuner(
         costs=space.costs,
         canonical=space.canonical,
         seed=settings.seed,
+        candidates=space.candidates,
     )
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # KerasTuner says that it reloads
