@@ -55,8 +55,15 @@ def few_images(path: Path) -> None:
 
 def test_cifar10(tmp_path: Path) -> None:
     few_images(tmp_path / "few.npz")
-    # The last goes on with the weights of the first, and the second teaches it.
-    for name, bounds in (("small", (2.44,)), ("large", (9.65, 17)), ("taught", (3.1,))):
+    # The last two go on with the weights of others, and several teach them.
+    designs = {
+        "small": (2.44,),
+        "large": (9.65, 17),
+        "wide": (9.65, 17),
+        "small-taught": (3.1,),
+        "large-taught": (9.65, 17),
+    }
+    for name, bounds in designs.items():
         said = run("cifar10.py", name, "few.npz", "models", "1", "7", cwd=tmp_path)
         assert said.count(" on 20 samples in litert") == len(bounds)
         for bound in bounds:
