@@ -1,6 +1,6 @@
 """Backbones for CIFAR-10 around those of `cifar10.py`, for the search to choose from.
 
-    eexit-tf search --dataset cifar10 --output cifar10-search --backbone cifar10_backbone:backbone \\
+    eexit-tf search --dataset cifar10 --output found --backbone cifar10_backbone:backbone \\
         --max-mean-macs 2.44M --max-macs 5M --max-params 300k --augment flip,shift=4 --epochs 6
 
 in this folder. Family, stem and the places of strides are set; widths, depths, expansions and
