@@ -16,6 +16,7 @@ KEPT = {
     "cifar10-2.44M": "cifar10.npz",
     "cifar10-3.1M": "cifar10.npz",
     "cifar10-9.65M": "cifar10.npz",
+    "cifar10-17M": "cifar10.npz",
     "cifar10-searched": "cifar10.npz",
     "har": "har_smartwatch.npz",
     "kws": "kws12_mfcc.npz",
