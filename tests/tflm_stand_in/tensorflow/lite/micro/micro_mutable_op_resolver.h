@@ -29,8 +29,10 @@ class MicroMutableOpResolver : public MicroOpResolver {
   TfLiteStatus AddIf() { return add(); }
   TfLiteStatus AddLeakyRelu() { return add(); }
   TfLiteStatus AddLogistic() { return add(); }
+  TfLiteStatus AddMaximum() { return add(); }
   TfLiteStatus AddMaxPool2D() { return add(); }
   TfLiteStatus AddMean() { return add(); }
+  TfLiteStatus AddMinimum() { return add(); }
   TfLiteStatus AddMul() { return add(); }
   TfLiteStatus AddPad() { return add(); }
   TfLiteStatus AddPrelu() { return add(); }
@@ -44,6 +46,7 @@ class MicroMutableOpResolver : public MicroOpResolver {
   TfLiteStatus AddSoftmax() { return add(); }
   TfLiteStatus AddSub() { return add(); }
   TfLiteStatus AddTanh() { return add(); }
+  TfLiteStatus AddTranspose() { return add(); }
 
  private:
   TfLiteStatus add() { return count_++ < tOpCount ? kTfLiteOk : kTfLiteError; }
