@@ -26,12 +26,12 @@ from time import process_time
 from typing import Any
 
 import keras_tuner
-import matplotlib
 import numpy as np
 import oracle_rivals as rivals
 import oracle_table as table
 import threadpoolctl
 from keras_tuner.engine.trial import TrialStatus
+from oracle_report import Curve, plot, report
 
 from eexit_tf.costs import ExitCosts
 from eexit_tf.outputs import ExitOutputs
@@ -53,8 +53,6 @@ GENOME = (
 )
 """What the others search when a trial is one policy; the last tap always has an exit."""
 PLOT = Path(__file__).with_suffix(".png")
-Curve = list[tuple[float, float]]
-"""(seconds of training, hypervolume), after each trial."""
 
 
 class Replay:
@@ -188,8 +186,6 @@ METHODS: dict[str, Callable[[Replay, int, int], None]] = {
     "Optuna GP, given fronts": given_fronts(rivals.optuna_search("GP")),
     "KerasTuner Bayesian, given fronts": given_fronts(rivals.keras_tuner_search(bayesian=True)),
 }
-RIVALS = [name for name in METHODS if "ours" not in name and "given" not in name]
-GIVEN = [name for name in METHODS if "given" in name]
 SLOW = [name for name in METHODS if "GP" in name or "Bayesian" in name]
 """They think for minutes a search."""
 
@@ -214,84 +210,8 @@ def run(
     return replay.curve, thought
 
 
-def medians(curves: list[Curve], column: int) -> list[float]:
-    return [statistics.median(curve[n][column] for curve in curves) for n in range(len(curves[0]))]
-
-
-def first_to_reach(curve: list[float], value: float) -> int | None:
-    return next((n + 1 for n, v in enumerate(curve) if v >= value), None)
-
-
 def _key(values: dict[str, Any]) -> tuple:
     return tuple(values[name] for name in table.SPACE)
-
-
-def report(curves: dict[str, list[Curve]], thought: dict[str, float], best: float) -> None:
-    trials = len(next(iter(curves.values()))[0])
-    marks = sorted({trials // 6, trials // 3, trials // 2, trials})
-    print(f"{'hypervolume after … trials':36}" + "".join(f"{n:>24}" for n in marks), end="")
-    print(f"{'training s':>12}{'thinking s':>12}{'seeds':>7}")
-    for name, runs in curves.items():
-        cells = []
-        for n in marks:
-            low, middle, high = np.percentile([r[n - 1][1] for r in runs], (25, 50, 75))
-            cells.append(f"{middle:.4f} ({low:.4f}-{high:.4f})")
-        seconds = statistics.median(r[-1][0] for r in runs)
-        print(f"{name:36}" + "".join(f"{c:>24}" for c in cells), end="")
-        print(f"{seconds:12.0f}{thought[name]:12.1f}{len(runs):7}")
-    print(f"{'the whole table':36}{best:>24.4f}")
-    if "ours" not in curves:
-        return
-    mine, seconds = medians(curves["ours"], 1), medians(curves["ours"], 0)
-    for title, group in (("one policy a trial", RIVALS), ("given our fronts", GIVEN)):
-        known = [name for name in group if name in curves]
-        if not known:
-            continue
-        other = max(known, key=lambda name: medians(curves[name], 1)[-1])
-        goal = medians(curves[other], 1)[-1]
-        needed = first_to_reach(mine, goal)
-        theirs = medians(curves[other], 0)[-1]
-        if needed is None:
-            print(f"{title}: ours does not reach {other}'s {goal:.4f} within {trials} trials")
-        else:
-            print(
-                f"{title}: the best, {other}, has {goal:.4f} after {trials} trials and "
-                f"{theirs:.0f} s; ours after {needed} and {seconds[needed - 1]:.0f} s"
-            )
-
-
-def plot(curves: dict[str, list[Curve]], best: float, path: Path) -> None:
-    """Medians and quartiles, against trials and against seconds."""
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.4), sharey=True, layout="constrained")
-    colours = plt.get_cmap("tab10").colors
-    for name, runs in curves.items():
-        given, mine = name in GIVEN, "ours" in name
-        colour = "black" if mine else colours[(GIVEN if given else RIVALS).index(name)]
-        style: dict[str, Any] = {
-            "color": colour,
-            "linestyle": ":" if given else "--" if mine and name != "ours" else "-",
-            "linewidth": 2.2 if mine else 1.2,
-        }
-        volumes = np.array([[v for _, v in r] for r in runs])
-        low, middle, high = np.percentile(volumes, (25, 50, 75), axis=0)
-        number = np.arange(1, len(middle) + 1)
-        label = name if len(runs) > 1 else f"{name} (one seed)"
-        axes[0].plot(number, middle, label=label, **style)
-        axes[1].plot(medians(runs, 0), middle, **style)
-        if not given:
-            axes[0].fill_between(number, low, high, color=colour, alpha=0.15, linewidth=0)
-    for axis, label in zip(axes, ("trials", "seconds of training (one core)"), strict=True):
-        axis.axhline(best, color="grey", linewidth=0.8, linestyle="--")
-        axis.set_xlabel(label)
-        axis.grid(alpha=0.3)
-    axes[0].set_ylabel("hypervolume")
-    bottom = np.percentile([r[2][1] for runs in curves.values() for r in runs], 5)
-    axes[0].set_ylim(bottom, best + 0.1 * (best - bottom))
-    axes[0].legend(fontsize=7, loc="lower right")
-    figure.savefig(path, dpi=90)
 
 
 def main() -> None:

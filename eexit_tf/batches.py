@@ -1,8 +1,8 @@
 """Samples in batches for Keras, as `tf.data` sets that do not tune themselves.
 
 The thread that tunes a set sleeps between its looks, for longer and longer, and is not woken when
-the set has ended: Keras waits for it after the last batch of every epoch and of every prediction,
-up to a minute (TensorFlow 2.21).
+the set has ended: Keras waits for it after the last batch of every epoch and of every prediction
+(TensorFlow 2.21).
 """
 
 from typing import Any

@@ -60,6 +60,12 @@ class Design:
         return ee.attach_exits(backbone, exits, classes=data.classes)
 
 
+def heads_behind(first: int, *others: int) -> dict[str, str]:
+    """A head at each of these blocks, the first one stronger."""
+    cheap = {f"block{number}": "separable3x2_dense" for number in others}
+    return {f"block{first}": "separable5x2_separable3x2_dense"} | cheap
+
+
 DESIGNS = {
     "small": Design(
         family=inverted_residual,
@@ -69,13 +75,7 @@ DESIGNS = {
             Stage(40, 2, expansion=3),
             Stage(80, 3, expansion=3),
         ],
-        heads={
-            "block1": "separable5x2_separable3x2_dense",
-            "block2": "separable3x2_dense",
-            "block3": "separable3x2_dense",
-            "block4": "separable3x2_dense",
-            "block6": "separable3x2_dense",
-        },
+        heads=heads_behind(1, 2, 3, 4, 6),
         bounds={"2.44M": 2.44e6},
     ),
     # Dense convolutions: four times the MACs of `small` in the same time of training.
@@ -83,28 +83,15 @@ DESIGNS = {
         family=residual,
         stem=Stem(24, stride=2),
         stages=[Stage(24, 1, stride=1), Stage(64, 3), Stage(112, 1)],
-        heads={
-            "block1": "separable5x2_separable3x2_dense",
-            "block2": "separable3x2_dense",
-            "block3": "separable3x2_dense",
-            "block5": "separable3x2_dense",
-        },
+        heads=heads_behind(1, 2, 3, 5),
         bounds={"9.65M": 9.65e6, "17M": 17e6},
     ),
 }
-
-
 DESIGNS["wide"] = replace(
     DESIGNS["large"],
     stem=Stem(32, stride=2),
     stages=[Stage(32, 2, stride=1), Stage(64, 3), Stage(96, 1)],
-    heads={
-        "block1": "separable5x2_separable3x2_dense",
-        "block2": "separable3x2_dense",
-        "block3": "separable3x2_dense",
-        "block4": "separable3x2_dense",
-        "block6": "separable3x2_dense",
-    },
+    heads=heads_behind(1, 2, 3, 4, 6),
 )
 DESIGNS["small-taught"] = replace(
     DESIGNS["small"], rate=0.05, after="small", teachers=("large",), bounds={"3.1M": 3.1e6}

@@ -1,6 +1,7 @@
 """Small random multi-exit networks as `.tflite` files, for tests of everything behind Keras."""
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as fb
@@ -85,11 +86,7 @@ def convert(
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], network)
     converter.experimental_lower_to_saved_model = False
     if int8:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: ([s[None].astype(np.float32)] for s in samples)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        if not float_io:
-            converter.inference_input_type = converter.inference_output_type = tf.int8
+        to_int8(converter, samples, float_io)
     with captured_stderr():
         content = bytes(converter.convert())
     model = flatbuffer.read(content)
@@ -99,6 +96,15 @@ def convert(
     inputs = [fb.TensorMapT(network.input_names[0], int(model.subgraphs[0].inputs[0]))]
     model.signatureDefs = [fb.SignatureDefT(inputs, maps, "serving_default", 0)]
     return flatbuffer.write(model)
+
+
+def to_int8(converter: Any, samples: NDArray, float_io: bool = False) -> None:
+    """Have the converter quantise throughout, by these samples."""
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([s[None].astype(np.float32)] for s in samples)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    if not float_io:
+        converter.inference_input_type = converter.inference_output_type = tf.int8
 
 
 @lru_cache(maxsize=64)

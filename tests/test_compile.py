@@ -1,13 +1,11 @@
-"""Confidences, thresholds at run time and what a compiled file says of itself."""
+"""Confidences, thresholds at run time, and what compiling and evaluating make of a file."""
 
-import json
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tf_keras
-from ai_edge_litert import schema_py_generated as fb
 from click.testing import CliRunner
 from memory import check_plan
 from networks import convert, inputs_for, int8_inputs, keras_network, multi_exit, order_of
@@ -156,60 +154,6 @@ def test_a_network_with_one_exit_has_no_thresholds() -> None:
     content = splice.splice(multi, last, [0], runtime_thresholds=True, confidence="margin")
     assert content == splice.splice(multi, last, [0], confidence="margin")
     assert not spliced.inspect(content).runtime_thresholds
-
-
-def test_the_metadata_can_be_read_by_anyone() -> None:
-    """With nothing but a flatbuffer reader and JSON."""
-    multi = multi_exit(10, 3)
-    order, names = order_of(multi), ["a", '"thresholds_int8": [', "ø", "d", "e"]
-    for at_run_time in (False, True):
-        content = splice.splice(
-            multi,
-            order,
-            [-128, 127, 0],
-            labels=names,
-            confidence="margin",
-            runtime_thresholds=at_run_time,
-        )
-        retuned = spliced.retune(content, [5, -77, 0])
-        assert len(retuned) == len(content)
-        for file, thresholds in ((content, [-128, 127]), (retuned, [5, -77])):
-            model = fb.Model.GetRootAs(file, 0)
-            entries = [model.Metadata(i) for i in range(model.MetadataLength())]
-            entry = next(e for e in entries if e.Name() == b"eexit_tf")
-            assert json.loads(model.Buffers(entry.Buffer()).DataAsNumpy().tobytes()) == {
-                "schema": 1,
-                "exits": order,
-                "labels": names,
-                "thresholds_int8": thresholds,
-                "confidence": "margin",
-                "runtime_thresholds": at_run_time,
-            }
-            assert spliced.inspect(file).thresholds == (*thresholds, -128)
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"exits": ["a", "b"]}, "makes no sense"),
-        ({"exits": []}, "makes no sense"),
-        ({"thresholds_int8": [1, 300]}, "makes no sense"),
-        ({"thresholds_int8": [1, 3.0]}, "makes no sense"),
-        ({"confidence": "entropy"}, "makes no sense"),
-        ({"runtime_thresholds": True}, "do not fit together"),
-        ({"thresholds_int8": [1, 3]}, "do not fit together"),
-        ({"labels": ["one"]}, "do not fit together"),
-        ({"labels": 5}, "eexit-tf made"),
-    ],
-)
-def test_metadata_that_does_not_fit_is_refused(change: dict, said: str) -> None:
-    multi = multi_exit(10, 3)
-    model = flatbuffer.read(splice.splice(multi, order_of(multi), [1, 2, 0]))
-    entry = next(e for e in model.metadata if schema.text(e.name) == "eexit_tf")
-    value = {**json.loads(bytes(model.buffers[entry.buffer].data)), **change}
-    model.buffers[entry.buffer] = fb.BufferT(np.frombuffer(json.dumps(value).encode(), np.uint8))
-    with pytest.raises(UserError, match=said):
-        spliced.inspect(flatbuffer.write(model))
 
 
 def test_unsplicing_gives_back_the_network() -> None:

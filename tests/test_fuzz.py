@@ -61,14 +61,14 @@ def test_damaged_files_work_or_are_refused_in_words(tmp_path: Path) -> None:
 
 def _write_files(folder: Path) -> None:
     """Sound files: two static ones with two exits, and one of them made self-exiting."""
-    import test_open_batch
+    import open_networks
     from networks import multi_exit, order_of
 
     from eexit_tf.tflite.splicing import splice
 
     multi = multi_exit(12, 2, True)
     (folder / "multi.tflite").write_bytes(multi)
-    (folder / "open.tflite").write_bytes(test_open_batch.converted(test_open_batch.image, True))
+    (folder / "open.tflite").write_bytes(open_networks.converted(open_networks.image, True))
     order = order_of(multi)
     (folder / "spliced.tflite").write_bytes(splice.splice(multi, order, [20, 0]))
 

@@ -1,69 +1,18 @@
-"""Files that the converter made of Keras 3 networks with an open batch, as most of them have."""
+"""Files that the converter made of networks with an open batch are compiled like others."""
 
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Any
 
-import keras
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as fb
 from networks import int8_inputs, order_of
 from numpy.typing import NDArray
+from open_networks import BODIES, converted, image
 from tflite_micro import runtime
 
 from eexit_tf.errors import UserError
-from eexit_tf.keras import tf
-from eexit_tf.stderr import captured_stderr
 from eexit_tf.tflite import EarlyExitInterpreter, flatbuffer, schema
 from eexit_tf.tflite.splicing.splice import splice
-
-layers = keras.layers
-
-
-def image(inputs: Any) -> tuple[Any, Any]:
-    x = layers.Permute((2, 3, 1))(inputs)
-    x = layers.Conv2D(6, 3, activation="relu")(x)
-    y = layers.Conv2D(6, 1)(x)
-    y = layers.Minimum()([layers.Maximum()([x, y]), layers.ReLU()(y)])
-    return layers.Flatten()(layers.MaxPooling2D(2)(x)), layers.Flatten()(y)
-
-
-def sensor(inputs: Any) -> tuple[Any, Any]:
-    x = layers.Conv1D(6, 5, padding="causal", activation="relu")(inputs)
-    y = layers.SeparableConv1D(8, 3, strides=2, activation="relu")(layers.MaxPooling1D(2)(x))
-    return layers.GlobalAveragePooling1D()(x), layers.Flatten()(y)
-
-
-def dense(inputs: Any) -> tuple[Any, Any]:
-    x = layers.Dense(12, activation="relu")(layers.Flatten()(inputs))
-    return x, layers.Dense(12, activation="relu")(x)
-
-
-BODIES: dict[Callable, tuple[int, ...]] = {image: (2, 12, 12), sensor: (32, 3), dense: (9, 2)}
-
-
-@lru_cache
-def converted(body: Callable, int8: bool) -> bytes:
-    keras.utils.set_random_seed(0)
-    inputs = layers.Input(BODIES[body])
-    outputs = [
-        layers.Dense(
-            4,
-            activation="softmax",
-            kernel_initializer=keras.initializers.RandomNormal(stddev=2.0, seed=seed),
-        )(features)
-        for seed, features in enumerate(body(inputs))
-    ]
-    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(inputs, outputs))
-    if int8:
-        samples = np.random.default_rng(0).normal(size=(16, 1, *BODIES[body])).astype(np.float32)
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: ([sample] for sample in samples)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tf.int8
-    with captured_stderr():
-        return bytes(converter.convert())
 
 
 def operators(content: bytes) -> set[str]:

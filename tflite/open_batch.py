@@ -37,10 +37,7 @@ def _reshape(model: fb.ModelT, graph: fb.SubGraphT, op: fb.OperatorT) -> None:
     op.inputs = op.inputs[:1]
     op.builtinOptionsType = fb.BuiltinOptions.ReshapeOptions
     op.builtinOptions = fb.ReshapeOptionsT(newShape=shape)
-    code = fb.BuiltinOperator.RESHAPE
-    if schema.op_name(model, op) != "RESHAPE":
-        op.opcodeIndex = len(model.operatorCodes)
-        model.operatorCodes.append(fb.OperatorCodeT(code, None, 1, code))
+    op.opcodeIndex = schema.operator_code(model, fb.BuiltinOperator.RESHAPE, 1)
 
 
 def _drop_unread(model: fb.ModelT, graph: fb.SubGraphT) -> None:

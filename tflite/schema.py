@@ -39,6 +39,16 @@ def op_name(model: fb.ModelT, op: fb.OperatorT) -> str:
     return _OP_NAMES.get(number, f"operator number {number}")
 
 
+def operator_code(model: fb.ModelT, builtin: int, version: int) -> int:
+    """The position of a built-in operator among the model's codes; it is added if need be."""
+    wanted = fb.OperatorCodeT(builtin, None, version, builtin)
+    for position, code in enumerate(model.operatorCodes):
+        if vars(code) == vars(wanted):
+            return position
+    model.operatorCodes.append(wanted)
+    return len(model.operatorCodes) - 1
+
+
 def type_name(number: int) -> str:
     """A tensor type's name, such as `int8`."""
     return _TYPE_NAMES.get(number, f"type number {number}")

@@ -31,11 +31,13 @@ from eexit_tf.vocabulary import Bounds, Exit
 FINE_TUNING_RATE = 1e-3
 """Of a ready model that is trained on: an eighth of what new weights are trained with."""
 CANDIDATES_BUILT = 30
-"""Networks that are built for a proposal, a part of a second each."""
+"""To build a network takes far longer than to describe one."""
 
 
 class OwnSpace(CandidateSpace):
     """A space whose networks the user's code makes; a network is built to know what it costs."""
+
+    candidates = CANDIDATES_BUILT
 
     def __init__(self, input_shape: tuple[int, int, int], classes: int, bounds: Bounds) -> None:
         super().__init__(input_shape, classes, bounds)
@@ -107,8 +109,8 @@ class BackboneSpace(OwnSpace):
             self.learning_rate = FINE_TUNING_RATE
         self.discover()
         self._own_choices = list(self._hyperparameters.space)
-        if self._own_choices:
-            self.candidates = CANDIDATES_BUILT
+        if not self._own_choices:  # one backbone for all
+            self.candidates = CandidateSpace.candidates
         self._backbones: dict[tuple[Any, ...], tuple[list[Unit], Unit | None]] = {}
         head_choices.declare(self._hyperparameters)
 
@@ -181,8 +183,6 @@ class HyperModelSpace(OwnSpace):
     Raises:
         UserError: no such function, or not such networks.
     """
-
-    candidates = CANDIDATES_BUILT
 
     def __init__(
         self, input_shape: tuple[int, int, int], classes: int, bounds: Bounds, *, spec: str

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eexit_tf.policy_search.known import Known
-from eexit_tf.policy_search.tables import Ints
+from eexit_tf.policy_search.tables import Floats, Ints
 
-Floats = NDArray[np.float64]
 SLOPES = 64
 ROUNDING = 1e-6
 """Right answers that floating point may be wrong by."""

@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eexit_tf.policy_search.known import Known
-from eexit_tf.policy_search.tables import Ints, Path, Tables
+from eexit_tf.policy_search.tables import Floats, Ints, Path, Tables
 
 Allowed = Callable[[tuple[int, ...]], bool]
-Floats = NDArray[np.float64]
 
 
 @dataclass
@@ -150,5 +149,5 @@ class Neighbours:
 
     def _below(self, j: int, classes: NDArray[np.intp], values: Floats) -> Ints:
         """Sums over the samples below each of exit j's thresholds."""
-        each = np.bincount(classes, values, len(self.tables.thresholds[j]))
-        return np.cumsum(each[: len(self.tables.thresholds[j])]).astype(np.int64)
+        each = np.bincount(classes, values, len(self.tables.thresholds[j]) + 1)
+        return np.cumsum(each[:-1]).astype(np.int64)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from eexit_tf.policy_search.bits import ExitBits
 from eexit_tf.policy_search.boxes import Bounded, Boxes, Pairs
-from eexit_tf.policy_search.lines import ROUNDING, Floats, Lines
-from eexit_tf.policy_search.tables import Flags, Ints, Tables
+from eexit_tf.policy_search.lines import ROUNDING, Lines
+from eexit_tf.policy_search.tables import Flags, Floats, Ints, Tables
 
 SHRUNK = 0.85
 """Boxes that keep fewer of their undecided samples are bounded again before they are cut."""

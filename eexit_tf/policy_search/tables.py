@@ -7,6 +7,7 @@ from eexit_tf.costs import ExitCosts
 from eexit_tf.outputs import ExitOutputs
 
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Words = NDArray[np.uint64]
 Path = tuple[tuple[int, int], ...]

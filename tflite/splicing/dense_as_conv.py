@@ -150,12 +150,7 @@ class _Rewriter:
     def _add(
         self, builtin: int, version: int, inputs: list[int], output: int, options: object
     ) -> None:
-        codes = self.model.operatorCodes
-        wanted = fb.OperatorCodeT(builtin, None, version, builtin)
-        position = next((i for i, code in enumerate(codes) if vars(code) == vars(wanted)), None)
-        if position is None:
-            position = len(codes)
-            codes.append(wanted)
+        position = schema.operator_code(self.model, builtin, version)
         op = fb.OperatorT(position, np.array(inputs, np.int32), np.array([output], np.int32))
         kind = type(options).__name__.removesuffix("T")
         op.builtinOptions, op.builtinOptionsType = options, getattr(fb.BuiltinOptions, kind)

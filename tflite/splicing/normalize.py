@@ -138,8 +138,7 @@ def _add_softmax(model: fb.ModelT, logits: int) -> int:
         )
     main.tensors.append(scores)
     softmax = fb.BuiltinOperator.SOFTMAX
-    model.operatorCodes.append(fb.OperatorCodeT(softmax, None, _SOFTMAX_VERSION, softmax))
-    op = fb.OperatorT(len(model.operatorCodes) - 1)
+    op = fb.OperatorT(schema.operator_code(model, softmax, _SOFTMAX_VERSION))
     op.inputs = np.array([logits], np.int32)
     op.outputs = np.array([len(main.tensors) - 1], np.int32)
     op.builtinOptions = fb.SoftmaxOptionsT(beta=1.0)
