@@ -111,6 +111,10 @@ class Relaxation:
             len(boxes) * self.exits * self.slots,
         ).reshape(*shape, self.slots)
         np.cumsum(gain, axis=2, out=gain)
+        # Who asks an exit that may be left out pays for all samples that can only come by.
+        sure = _from_here_on(boxes.leaves + charged)
+        asking = np.where(some & ~every, price * self.asking * sure, 0.0)
+        gain = gain - asking[:, :, None] * (np.arange(self.slots) <= self.top[:, None])
         most_gain = gain.max(axis=2)
         height = (
             boxes.right
@@ -138,9 +142,7 @@ class Relaxation:
         left = pairs.reduce(np.add, stays.astype(np.int64))
         shrunk = left < SHRUNK * pairs.counts
 
-        beyond = (
-            np.cumsum((boxes.leaves + ending)[:, ::-1], axis=1)[:, ::-1] - boxes.leaves - ending
-        )
+        beyond = _from_here_on(boxes.leaves + ending) - boxes.leaves - ending
         optional = (some & ~every) * (price * self.asking * beyond + ROUNDING)
         some_pairs, few = pairs.of((boxes.lead > self.slack) & ~shrunk)
         error = np.maximum(staying[few], leaving[few])
@@ -248,6 +250,11 @@ class Relaxation:
         limits = np.repeat(self.bits.words(np.minimum(thresholds, 255)), counts, axis=0)
         asked = self.bits.numbers(self.bits.words(self.asked(thresholds)))
         return self.bits.at_least(classes, limits) & np.repeat(asked, counts)
+
+
+def _from_here_on(counts: Ints) -> Ints:
+    """(boxes, exits), the sums over each exit and those behind it."""
+    return np.cumsum(counts[:, ::-1], axis=1)[:, ::-1]
 
 
 def _sums(places: NDArray, shape: tuple[int, ...]) -> Ints:
