@@ -15,6 +15,7 @@ MODELS = Path(__file__).parents[1] / "examples" / "models"
 KEPT = {
     "cifar10-2.44M": "cifar10.npz",
     "cifar10-3.1M": "cifar10.npz",
+    "cifar10-6.5M": "cifar10.npz",
     "cifar10-9.65M": "cifar10.npz",
     "cifar10-17M": "cifar10.npz",
     "cifar10-searched": "cifar10.npz",
