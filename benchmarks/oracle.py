@@ -1,7 +1,6 @@
 """Hypervolume against trials and seconds of training: our oracle against others.
 
-    python benchmarks/oracle.py [--seeds N] [--slow-seeds N] [--trials N] [--only METHOD …]
-                                [--keep FOLDER]
+    python benchmarks/oracle.py [--seeds N] [--trials N] [--only METHOD …] [--keep FOLDER]
 
 Every search is replayed from a table of real trainings (`benchmarks/oracle_table.py` has its
 recipe), so that all of them train the same networks in the same way. Needs the extra
@@ -186,8 +185,6 @@ METHODS: dict[str, Callable[[Replay, int, int], None]] = {
     "Optuna GP, given fronts": given_fronts(rivals.optuna_search("GP")),
     "KerasTuner Bayesian, given fronts": given_fronts(rivals.keras_tuner_search(bayesian=True)),
 }
-SLOW = [name for name in METHODS if "GP" in name]
-"""They think for longest, many minutes a search."""
 
 
 def run(
@@ -217,7 +214,6 @@ def _key(values: dict[str, Any]) -> tuple:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--slow-seeds", type=int, default=20, help=f"of {', '.join(SLOW)}")
     parser.add_argument("--trials", type=int, default=60)
     parser.add_argument("--only", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--keep", type=Path, help="finished searches, taken from there again")
@@ -232,7 +228,7 @@ def main() -> None:
     thought: dict[str, float] = {}
     for name in arguments.only:
         runs = []
-        for seed in range(arguments.slow_seeds if name in SLOW else arguments.seeds):
+        for seed in range(arguments.seeds):
             print(f"{name}, seed {seed}", end=" \r", flush=True)
             runs.append(run(rows, name, arguments.trials, seed, arguments.keep))
         curves[name] = [curve for curve, _ in runs]

@@ -78,8 +78,7 @@ def plot(curves: dict[str, list[Curve]], best: float, path: Path) -> None:
         volumes = np.array([[v for _, v in r] for r in runs])
         low, middle, high = np.percentile(volumes, (25, 50, 75), axis=0)
         number = np.arange(1, len(middle) + 1)
-        label = name if len(runs) > 1 else f"{name} (one seed)"
-        axes[0].plot(number, middle, label=label, **style)
+        axes[0].plot(number, middle, label=name, **style)
         axes[1].plot(medians(runs, 0), middle, **style)
         if not given:
             axes[0].fill_between(number, low, high, color=colour, alpha=0.15, linewidth=0)
