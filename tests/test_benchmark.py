@@ -1,21 +1,17 @@
-"""Benchmarks on the host and on boards, sound and failing ones, played through pseudo-terminals."""
+"""Benchmarks on the host, and on boards that work or fail."""
 
 import json
-import os
-import select
 import shutil
-import threading
 import time
-import tty
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from subprocess import PIPE, CompletedProcess, Popen
+from subprocess import CompletedProcess, Popen
 from typing import Any
 
 import numpy as np
 import pytest
+from boards import board
 from networks import convert, keras_network
 from test_protocol import build_for_host, expected
 
@@ -39,6 +35,13 @@ def content() -> bytes:
     multi = convert(keras_network(SEED, 3, classes=4), SEED)
     names = sorted(schema.outputs_by_name(flatbuffer.read(multi)))
     return splice(multi, names, [0, 0, -128])
+
+
+@pytest.fixture
+def model(content: bytes, tmp_path: Path) -> Path:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(content)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -65,58 +68,6 @@ def _names(content: bytes) -> list[str]:
     return list(schema.outputs_by_name(flatbuffer.read(unsplice(content))))
 
 
-@contextmanager
-def board(program: Path, fault: str = "", after: int = 1 << 30) -> Iterator[str]:
-    """The path of a serial port with a board behind it that fails after so many bytes."""
-    master, slave = os.openpty()
-    tty.setraw(slave)
-    path = os.ttyname(slave)
-    ended = threading.Event()
-    with Popen([program], stdin=PIPE, stdout=PIPE, bufsize=0) as firmware:
-        arguments = (master, firmware, fault, after, ended)
-        thread = threading.Thread(target=_wire, args=arguments, daemon=True)
-        thread.start()
-        try:
-            yield path
-        finally:
-            ended.set()
-            thread.join()
-            firmware.kill()
-            os.close(slave)
-            if fault != "unplugged":
-                os.close(master)
-
-
-def _wire(
-    master: int, firmware: Popen[bytes], fault: str, after: int, ended: threading.Event
-) -> None:
-    """Carry bytes both ways until the fault."""
-    rng = np.random.default_rng(0)
-    from_board, carried = firmware.stdout.fileno(), 0
-    while not ended.is_set():
-        failed = carried >= after
-        if failed and fault == "unplugged":
-            os.close(master)
-            return
-        if failed and fault == "noise":
-            os.set_blocking(master, False)
-            if select.select([], [master], [], 0.05)[1]:
-                os.write(master, rng.bytes(64))
-            continue
-        for readable in select.select([master, from_board], [], [], 0.05)[0]:
-            if readable == master:
-                firmware.stdin.write(os.read(master, 4096))
-                continue
-            content = os.read(from_board, 1 if failed and fault == "slow" else 64)
-            if fault == "damaged":
-                content = content.replace(b"s-[", b"s-[0")
-            carried += len(content)
-            if failed and fault == "slow":
-                time.sleep(0.3)
-            if not (failed and fault == "silent"):
-                os.write(master, content)
-
-
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "PATIENCE", 1.0)
@@ -124,12 +75,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "BOOT_PATIENCE", 1.0)
 
 
-def test_host_measures_what_evaluate_finds(
-    content: bytes, samples: Samples, tmp_path: Path
-) -> None:
-    path = tmp_path / "model.tflite"
-    path.write_bytes(content)
-    found, evaluated = benchmark(path, samples), evaluate(path, samples)
+def test_host_measures_what_evaluate_finds(content: bytes, samples: Samples, model: Path) -> None:
+    found, evaluated = benchmark(model, samples), evaluate(model, samples)
     said = found.to_json()
     assert next(iter(said)) == "environment"
     assert (said["target"], said["unit"], said["samples"]) == ("host", "us", SAMPLES)
@@ -159,13 +106,9 @@ def test_thresholds_that_are_an_input_are_fed(
     assert [e["samples"] for e in found["exits"]] == [e["samples"] for e in constant["exits"]]
 
 
-def test_measures_on_a_board(
-    content: bytes, samples: Samples, program: Path, tmp_path: Path
-) -> None:
-    path = tmp_path / "model.tflite"
-    path.write_bytes(content)
+def test_measures_on_a_board(content: bytes, samples: Samples, program: Path, model: Path) -> None:
     with board(program) as port:
-        said = benchmark(path, samples, target=f"serial:{port}").to_json()
+        said = benchmark(model, samples, target=f"serial:{port}").to_json()
     inputs = as_bytes(content, samples)
     assert said["complete"]
     assert said["target"] == f"serial:{port}"
@@ -189,16 +132,14 @@ def test_measures_on_a_board(
 )
 @pytest.mark.usefixtures("impatient")
 def test_keeps_what_was_measured_when_a_board_fails(
-    content: bytes, samples: Samples, program: Path, tmp_path: Path, fault: str, message: str
+    content: bytes, samples: Samples, program: Path, model: Path, fault: str, message: str
 ) -> None:
-    path = tmp_path / "model.tflite"
-    path.write_bytes(content)
     begun = time.monotonic()
     with (
         board(program, fault, after=2500) as port,
         pytest.raises(UnfinishedError, match=message) as raised,
     ):
-        benchmark(path, samples, target=f"serial:{port}")
+        benchmark(model, samples, target=f"serial:{port}")
     assert time.monotonic() - begun < 20
     said = raised.value.partial.to_json()
     assert not said["complete"]
@@ -212,7 +153,7 @@ def test_keeps_what_was_measured_when_a_board_fails(
 
 
 def test_keeps_what_was_measured_when_qemu_ends(
-    content: bytes, samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    samples: Samples, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for tool in ("cmake", "arm-none-eabi-g++", qemu.QEMU):
         if shutil.which(tool) is None:
@@ -238,38 +179,30 @@ def test_keeps_what_was_measured_when_qemu_ends(
     monkeypatch.setattr(qemu.subprocess, "Popen", Recorded)
     monkeypatch.setattr(qemu.Qemu, "run", ends)
     monkeypatch.setattr(measure, "open_qemu", with_stand_in)
-    path = tmp_path / "model.tflite"
-    path.write_bytes(content)
     with pytest.raises(UnfinishedError, match=r"signal.*4 of 24"):
-        benchmark(path, samples, target="qemu:mps2-an386", tflm=object())
+        benchmark(model, samples, target="qemu:mps2-an386", tflm=object())
 
 
 @pytest.mark.parametrize("fault", ["silent", "slow", "noise", "unplugged"])
 @pytest.mark.usefixtures("impatient")
 def test_a_board_that_never_answers(
-    content: bytes, samples: Samples, program: Path, tmp_path: Path, fault: str
+    samples: Samples, program: Path, model: Path, fault: str
 ) -> None:
-    path = tmp_path / "model.tflite"
-    path.write_bytes(content)
     begun = time.monotonic()
     with board(program, fault, after=0) as port, pytest.raises((DeviceError, UserError)) as raised:
-        benchmark(path, samples, target=f"serial:{port}")
+        benchmark(model, samples, target=f"serial:{port}")
     assert time.monotonic() - begun < 15
     assert not isinstance(raised.value, UnfinishedError)
     assert port in str(raised.value)
 
 
 @pytest.mark.usefixtures("impatient")
-def test_damaged_results_are_noticed(
-    content: bytes, samples: Samples, program: Path, tmp_path: Path
-) -> None:
-    path = tmp_path / "model.tflite"
-    path.write_bytes(content)
+def test_damaged_results_are_noticed(samples: Samples, program: Path, model: Path) -> None:
     with (
         board(program, "damaged") as port,
         pytest.raises(DeviceError, match=r"damaged|contradict|lost|bytes of scores"),
     ):
-        benchmark(path, samples, target=f"serial:{port}")
+        benchmark(model, samples, target=f"serial:{port}")
 
 
 def test_says_what_to_flash(
@@ -303,10 +236,8 @@ def test_says_what_to_flash(
         (["--target", "qemu:mps3-an547", "--tflm-lib", "model.tflite"], "in any folder given"),
     ],
 )
-def test_wrong_usage(
-    eexit_tf: Run, content: bytes, tmp_path: Path, options: list[str], message: str
-) -> None:
-    (tmp_path / "model.tflite").write_bytes(content)
+@pytest.mark.usefixtures("model")
+def test_wrong_usage(eexit_tf: Run, tmp_path: Path, options: list[str], message: str) -> None:
     _dataset(tmp_path)
     done = eexit_tf("benchmark", "model.tflite", "--dataset", "data.npz", *options, cwd=tmp_path)
     said = " ".join(done.stderr.split())
@@ -314,10 +245,8 @@ def test_wrong_usage(
     assert message in said
 
 
-def test_failing_board_on_the_command_line(
-    eexit_tf: Run, content: bytes, program: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "model.tflite").write_bytes(content)
+@pytest.mark.usefixtures("model")
+def test_failing_board_on_the_command_line(eexit_tf: Run, program: Path, tmp_path: Path) -> None:
     _dataset(tmp_path)
     with board(program, "unplugged", after=2500) as port:
         arguments = ["model.tflite", "--dataset", "data.npz", "--target", f"serial:{port}"]

@@ -6,7 +6,8 @@ left are decided. Each other sample is charged to the first exit where it may le
 threshold decides about it, and if it stays it gets the best of what follows, consistent with the
 other thresholds or not. So the bound is a sum of functions of one threshold each, whose maxima
 are read from cumulative sums. It errs only about samples that are undecided at two exits or more,
-so that it tightens with the square of a box's width.
+so that it tightens with the square of a box's width, and about who asks exits that may be left out:
+their thresholds are charged for the samples that surely come by.
 
 What is bounded is right answers less slope times MACs, with a slope from `lines`.
 """
@@ -111,7 +112,7 @@ class Relaxation:
             len(boxes) * self.exits * self.slots,
         ).reshape(*shape, self.slots)
         np.cumsum(gain, axis=2, out=gain)
-        # Who asks an exit that may be left out pays for all samples that can only come by.
+        # Exits that may be left out: asking costs at least this.
         sure = _from_here_on(boxes.leaves + charged)
         asking = np.where(some & ~every, price * self.asking * sure, 0.0)
         gain = gain - asking[:, :, None] * (np.arange(self.slots) <= self.top[:, None])
