@@ -40,9 +40,7 @@ class JointCrossEntropy(keras.losses.Loss):
 
     def call(self, labels: Tensor, stacked: Tensor) -> Tensor:
         losses = cross_entropies(labels, stacked, self.label_smoothing)
-        if self.weights is None:
-            return tf.reduce_mean(losses, axis=-1)
-        return tf.reduce_sum(losses * self.weights, axis=-1) / tf.reduce_sum(self.weights)
+        return _mean(losses, self.weights)
 
 
 class Distillation(keras.losses.Loss):
@@ -52,7 +50,7 @@ class Distillation(keras.losses.Loss):
     is renormalised and no gradient goes through the last exit's part.
 
     Args:
-        joint: the loss against the labels.
+        joint: the loss against the labels. If it weights the exits, so does the divergence's mean.
         weight: of the divergence.
         temperature: T; higher tells more of the wrong classes' order.
         teacher: the last of the stacked outputs is a teacher's: it teaches every exit, and the
@@ -77,7 +75,8 @@ class Distillation(keras.losses.Loss):
         logs = tf.nn.log_softmax(logs)
         taught, teaching = logs[:, :-1], tf.stop_gradient(logs[:, -1:])
         divergence = tf.reduce_sum(tf.exp(teaching) * (teaching - taught), axis=-1)
-        distilled = self.temperature**2 * tf.reduce_mean(divergence, axis=-1)
+        weights = getattr(self.joint, "weights", None)
+        distilled = self.temperature**2 * _mean(divergence, weights)
         return self.joint.call(labels, exits) + self.weight * distilled
 
 
@@ -124,6 +123,14 @@ def cost_weights(costs: ExitCosts) -> NDArray[np.float32]:
     """Weights in proportion to what an exit costs alone, the last one's being 1."""
     macs = np.array([costs.alone_macs(index) for index in range(len(costs))], np.float32)
     return macs / macs[-1]
+
+
+def _mean(losses: Tensor, weights: Tensor | None) -> Tensor:
+    """Over exits, as they are weighted; weights of exits that have no loss are left out."""
+    if weights is None:
+        return tf.reduce_mean(losses, axis=-1)
+    weights = weights[: losses.shape[-1]]
+    return tf.reduce_sum(losses * weights, axis=-1) / tf.reduce_sum(weights)
 
 
 def _log(x: Tensor) -> Tensor:

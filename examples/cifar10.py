@@ -25,14 +25,17 @@ from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 
+from kept_weights import restore
+
 import eexit_tf as ee
 from eexit_tf import tflite
 from eexit_tf.augmentation import Augmentation
 from eexit_tf.backbones import Stage, Stem, inverted_residual, residual
 from eexit_tf.keras import keras
-from eexit_tf.losses import Distillation
+from eexit_tf.losses import Distillation, JointCrossEntropy
 from eexit_tf.training import WarmUpCosine
 
+MODELS = Path(__file__).parent / "models"
 AUGMENTATION = Augmentation(flip=True, shift=4)
 BATCH = 128
 
@@ -45,6 +48,7 @@ class Design:
         rate: the highest learning rate.
         after: whose trained weights it begins with.
         teachers: whose trained last exits teach it together.
+        weights: of the exits in the loss; all the same if not given.
     """
 
     family: Callable[..., keras.Model]
@@ -53,8 +57,10 @@ class Design:
     heads: dict[str, str]
     bounds: dict[str, float]
     rate: float = 0.1
+    weight_decay: float = 2e-3
     after: str = ""
     teachers: tuple[str, ...] = ()
+    weights: tuple[float, ...] | None = None
 
     def build(self, data: ee.Dataset) -> keras.Model:
         backbone = self.family(data.input_shape, stem=self.stem, stages=self.stages)
@@ -89,6 +95,15 @@ DESIGNS = {
         bounds={"9.65M": 9.65e6, "17M": 17e6},
     ),
 }
+# Too large for a microcontroller: it only teaches.
+DESIGNS["teacher"] = Design(
+    family=residual,
+    stem=Stem(32),
+    stages=[Stage(64, 2), Stage(128, 2), Stage(256, 1)],
+    heads={"block5": "pool_dense"},
+    bounds={},
+    weight_decay=5e-3,
+)
 DESIGNS["wide"] = replace(
     DESIGNS["large"],
     stem=Stem(32, stride=2),
@@ -112,12 +127,40 @@ DESIGNS["fine-taught"] = replace(
     teachers=("small-taught", "large-taught", "wide"),
     bounds={"6.5M": 6.5e6},
 )
+DESIGNS["deep-taught"] = replace(
+    DESIGNS["fine-taught"],
+    stages=[
+        Stage(24, 1, stride=1, expansion=2),
+        Stage(40, 2, stride=1, expansion=3),
+        Stage(80, 5, expansion=3),
+    ],
+    heads=heads_behind(1, 3, 4, 6, 8),
+    after="fine-taught",
+    teachers=("teacher", "large-taught"),
+    weights=(1, 1, 1, 2, 3),
+    bounds={"9.65M": 9.65e6, "17M": 17e6},
+)
+
+KEPT = {"large-taught": "cifar10-17M.tflite", "fine-taught": "cifar10-6.5M.tflite"}
+"""Files that stand in for a network's trained weights where those are not."""
 
 
 def trained(name: str, data: ee.Dataset, folder: Path) -> keras.Model:
+    """The network as trained in this folder, or as it was kept."""
     net = DESIGNS[name].build(data)
-    net.load_weights(folder / f"{name}.weights.h5")
+    weights = folder / f"{name}.weights.h5"
+    if name in KEPT and not weights.exists():
+        return restore(net, MODELS / KEPT[name], data.train.x[:2000])
+    net.load_weights(weights)
     return net
+
+
+def begin_with(net: keras.Model, source: keras.Model) -> None:
+    """Give a network another one's weights, where their layers have the same names."""
+    names = {layer.name for layer in net.layers}
+    for layer in source.layers:
+        if layer.name in names:
+            net.get_layer(layer.name).set_weights(layer.get_weights())
 
 
 def train(name: str, data: ee.Dataset, epochs: int, folder: Path) -> keras.Model:
@@ -127,22 +170,23 @@ def train(name: str, data: ee.Dataset, epochs: int, folder: Path) -> keras.Model
     if not weights.exists():
         net = design.build(data)
         if design.after:
-            net.load_weights(folder / f"{design.after}.weights.h5")
+            begin_with(net, trained(design.after, data, folder))
         teachers = [trained(teacher, data, folder) for teacher in design.teachers]
         optimizer = keras.optimizers.SGD(
             WarmUpCosine(design.rate, epochs * ceil(len(data.train.x) / BATCH)),
             momentum=0.9,
             nesterov=True,
-            weight_decay=2e-3,
+            weight_decay=design.weight_decay,
             jit_compile=False,
         )
         optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+        joint = JointCrossEntropy(design.weights)
         ee.fit(
             net,
             data.train,
             validation=data.validation,
             epochs=epochs,
-            loss=Distillation(teacher=True) if teachers else None,
+            loss=Distillation(joint, teacher=True) if teachers else joint,
             teacher=teachers,
             augmentation=AUGMENTATION,
             optimizer=optimizer,
@@ -166,6 +210,8 @@ def main(
     folder.mkdir(parents=True, exist_ok=True)
     data = ee.load(dataset)
     net = train(name, data, int(epochs or (40 if DESIGNS[name].teachers else 60)), folder)
+    if not DESIGNS[name].bounds:
+        return
     front = ee.policy_front(net, data.validation)
     multi = tflite.quantize(net, data.train, method="ptq")  # loses nothing here
     for bound, most in DESIGNS[name].bounds.items():

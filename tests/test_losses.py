@@ -90,6 +90,19 @@ def test_a_teacher_is_not_taught_by_the_labels() -> None:
     np.testing.assert_allclose(loss, JointCrossEntropy().call(LABELS, given[:, :2]), rtol=1e-6)
 
 
+def test_weights_of_exits_weight_what_they_are_taught() -> None:
+    given = stacked(3)
+
+    def taught(weights: list[float] | None, rows: np.ndarray) -> np.ndarray:
+        joint = JointCrossEntropy(weights)
+        labels = joint.call(LABELS, rows[:, :-1])
+        return (Distillation(joint, teacher=True).call(LABELS, rows) - labels).numpy()
+
+    first, second = taught(None, given[:, [0, 2]]), taught(None, given[:, 1:])
+    np.testing.assert_allclose(taught([1, 3], given), (first + 3 * second) / 4, rtol=1e-4)
+    np.testing.assert_allclose(taught(None, given), (first + second) / 2, rtol=1e-4)
+
+
 def test_cascade_weights_samples_by_who_answers_them() -> None:
     sure, unsure = [0.97, 0.01, 0.01, 0.01], [0.4, 0.2, 0.2, 0.2]
     given = np.array([[sure, unsure], [unsure, unsure]], np.float32)
