@@ -3,7 +3,7 @@
     python examples/cifar10.py small [cifar10 [models [epochs [seed]]]]
 
 Others begin with the trained weights of one network and have others as their teachers, all of them
-made before in the same folder:
+made before in the same folder, or kept in `examples/models`:
 
     small           for 2.44 M
     large, wide     for 9.65 M and 17 M
@@ -11,6 +11,9 @@ made before in the same folder:
     large-taught    for 9.65 M and 17 M: large, taught by small-taught, large and wide together
     fine-taught     for 6.5 M: small-taught at twice the resolution behind its first stage, taught
                     by small-taught, large-taught and wide
+    teacher         for no bound: it only teaches
+    deep-taught     for 9.65 M and 17 M: fine-taught with two more blocks, taught by teacher and
+                    large-taught
 
 The other arguments are a data set as for `eexit-tf --dataset`, the folder for what is made, the
 epochs of training (60; 40 for those that are taught) and the seed. A training that was stopped goes
@@ -95,7 +98,6 @@ DESIGNS = {
         bounds={"9.65M": 9.65e6, "17M": 17e6},
     ),
 }
-# Too large for a microcontroller: it only teaches.
 DESIGNS["teacher"] = Design(
     family=residual,
     stem=Stem(32),
