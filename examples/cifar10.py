@@ -12,7 +12,7 @@ made before in the same folder, or kept in `examples/models`:
     fine-taught     for 6.5 M: small-taught at twice the resolution behind its first stage, taught
                     by small-taught, large-taught and wide
     teacher         for no bound: it only teaches
-    deep-taught     for 9.65 M and 17 M: fine-taught with two more blocks, taught by teacher and
+    deep-taught     for 6.5 M and 9.65 M: fine-taught with two more blocks, taught by teacher and
                     large-taught
 
 The other arguments are a data set as for `eexit-tf --dataset`, the folder for what is made, the
@@ -140,10 +140,14 @@ DESIGNS["deep-taught"] = replace(
     after="fine-taught",
     teachers=("teacher", "large-taught"),
     weights=(1, 1, 1, 2, 3),
-    bounds={"9.65M": 9.65e6, "17M": 17e6},
+    bounds={"6.5M": 6.5e6, "9.65M": 9.65e6},
 )
 
-KEPT = {"large-taught": "cifar10-17M.tflite", "fine-taught": "cifar10-6.5M.tflite"}
+KEPT = {
+    "small-taught": "cifar10-3.1M.tflite",
+    "large-taught": "cifar10-large.tflite",
+    "fine-taught": "cifar10-fine.tflite",
+}
 """Files that stand in for a network's trained weights where those are not."""
 
 
