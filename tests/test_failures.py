@@ -48,7 +48,8 @@ def test_trials_that_diverge_or_run_out_of_memory_find_nothing_and_the_search_go
             tf.zeros([2**45])  # more than there is
         if len(begun) == 2:
             np.empty(2**50)
-        return really_fit(net, train, **{**further, "learning_rate": 1e38})
+        # A huge one diverges on some processors only.
+        return really_fit(net, train, **{**further, "learning_rate": np.nan})
 
     monkeypatch.setattr(tuner, "fit", fit)
     lines = Lines()
