@@ -49,6 +49,7 @@ class Design:
 
     Attributes:
         rate: the highest learning rate.
+        weight_decay: of kernels.
         after: whose trained weights it begins with.
         teachers: whose trained last exits teach it together.
         weights: of the exits in the loss; all the same if not given.
@@ -131,11 +132,7 @@ DESIGNS["fine-taught"] = replace(
 )
 DESIGNS["deep-taught"] = replace(
     DESIGNS["fine-taught"],
-    stages=[
-        Stage(24, 1, stride=1, expansion=2),
-        Stage(40, 2, stride=1, expansion=3),
-        Stage(80, 5, expansion=3),
-    ],
+    stages=[*DESIGNS["fine-taught"].stages[:-1], Stage(80, 5, expansion=3)],
     heads=heads_behind(1, 3, 4, 6, 8),
     after="fine-taught",
     teachers=("teacher", "large-taught"),
