@@ -15,7 +15,8 @@ decision by the margin              five for each class (the maximum, its place,
                                     with that place, the selection of the others, their maximum),
                                     one subtraction and one comparison
 bias, fused activation, batch norm  nothing: folded into the operator before
-reshape, pad, slice, quantise       nothing: they move or relabel data
+reshape, pad, slice, concatenate,   nothing: they move or relabel data
+quantise
 ==================================  =========================================================
 
 Pooling, additions, softmax and decisions are additions, comparisons and selections rather than

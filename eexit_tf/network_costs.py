@@ -26,6 +26,7 @@ FREE = {
     "Reshape",
     "Dropout",
     "ZeroPadding2D",
+    "Concatenate",
 }
 """Layers that cost nothing: folded into the layer before, active in training alone, or moving
 data. (A ReLU behind an addition is fused into it as well.)"""

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from eexit_tf.errors import UserError
 from eexit_tf.keras import keras
 from eexit_tf.keras3 import from_keras3, is_keras3
@@ -114,6 +116,10 @@ def functional(model: Any, spec: str) -> keras.Model:
 def scale_input(model: keras.Model, factor: float) -> None:
     """Let a model take inputs that are smaller by this factor, in place.
 
+    A batch normalisation behind the first weights makes up for the factor, so that they keep their
+    size: scaled by 255 they would hardly learn any more, and their own regularisers would pull at
+    nothing else. Where there is none, the weights are scaled.
+
     Raises:
         UserError: its first weights are not those of a convolution or a dense layer.
     """
@@ -122,8 +128,11 @@ def scale_input(model: keras.Model, factor: float) -> None:
         layer = waiting.pop()
         kind = type(layer).__name__
         if kind in ("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense"):
-            first, *others = layer.get_weights()
-            layer.set_weights([first * factor, *others])
+            if norm := _only_normalisation(model, layer):
+                _scale_output(layer, norm, 1 / factor)
+            else:
+                first, *others = layer.get_weights()
+                layer.set_weights([first * factor, *others])
         elif kind in LINEAR:
             waiting += [node.layer for node in layer.outbound_nodes]
         else:
@@ -131,6 +140,30 @@ def scale_input(model: keras.Model, factor: float) -> None:
                 f"the input of {model.name} cannot be scaled: it goes into {layer.name!r}, a "
                 f"{kind}, where a convolution or a dense layer was expected"
             )
+
+
+def _only_normalisation(model: keras.Model, layer: keras.layers.Layer) -> Any | None:
+    """The batch normalisation that alone reads what the layer gives, if that can be scaled."""
+    if getattr(layer.activation, "__name__", "") not in ("linear", "relu"):
+        return None
+    readers = [node.layer for node in layer.outbound_nodes if node.layer in model.layers]
+    readers += [layer for output in model.outputs if output.node.layer is layer]
+    if len(readers) != 1 or not isinstance(readers[0], keras.layers.BatchNormalization):
+        return None
+    return readers[0] if readers[0].scale and readers[0].center else None
+
+
+def _scale_output(
+    layer: keras.layers.Layer, norm: keras.layers.BatchNormalization, factor: float
+) -> None:
+    """What a layer gives is this many times as much; what its normalisation gives is the same."""
+    if layer.use_bias:
+        *weights, bias = layer.get_weights()
+        layer.set_weights([*weights, bias * factor])
+    gamma, beta, mean, variance = norm.get_weights()
+    scaled = variance * factor**2
+    gamma = gamma * np.sqrt((scaled + norm.epsilon) / (scaled + norm.epsilon * factor**2))
+    norm.set_weights([gamma, beta, mean * factor, scaled])
 
 
 def _load_file(path: Path) -> Any:

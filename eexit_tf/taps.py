@@ -41,7 +41,8 @@ def clean_taps(model: Any) -> list[str]:
     """Where exits can attach in a `tf_keras` model that someone else made.
 
     A tap is a feature map behind which the rest of the network needs nothing else, and which a
-    fusion leaves as it is: what a ReLU gives, or an addition or batch norm without one behind it.
+    fusion leaves as it is: what a ReLU gives, or an addition, a concatenation or a batch norm
+    without one behind it.
     Never between a convolution and its batch norm, nor between that and its ReLU.
 
     Returns:
@@ -92,4 +93,4 @@ def _is_whole(layer: Any, readers: Sequence[Any]) -> bool:
         return False
     kind, activation = type(layer).__name__, getattr(layer, "activation", None)
     relu = getattr(activation, "__name__", "") == "relu"
-    return kind in ("ReLU", "Add", "BatchNormalization") or relu
+    return kind in ("ReLU", "Add", "Concatenate", "BatchNormalization") or relu

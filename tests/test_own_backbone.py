@@ -96,12 +96,25 @@ def test_what_cannot_be_used_is_explained(tmp_path: Path) -> None:
         scale_input(keras.Model(image, normed), 255)
 
 
-def test_a_scaled_input_is_worth_as_much() -> None:
+@pytest.mark.parametrize(
+    ("activation", "normed"), [("linear", True), ("relu", True), ("tanh", True), ("linear", False)]
+)
+def test_a_scaled_input_is_worth_as_much(activation: str, normed: bool) -> None:
+    """Kernels behind which a normalisation follows keep their size, so that they can learn on."""
     model = small(keras.layers, keras.Model)
-    x = np.random.default_rng(0).uniform(0, 255, (4, 8, 8, 1)).astype(np.float32)
-    expected = model(x).numpy()
+    rng = np.random.default_rng(0)
+    conv, norm = model.get_layer("conv"), model.get_layer("norm")
+    conv.activation = keras.activations.get(activation)
+    conv.set_weights([rng.normal(size=weight.shape) for weight in conv.get_weights()])
+    norm.set_weights([rng.uniform(0.5, 500, 6) for _ in range(4)])
+    if not normed:
+        model = keras.Model(model.input, conv.output)
+    x = rng.uniform(0, 255, (4, 8, 8, 1)).astype(np.float32)
+    expected, kernel = model(x).numpy(), conv.get_weights()[0]
     scale_input(model, 255)
-    np.testing.assert_allclose(model(x / 255), expected, atol=1e-5)
+    np.testing.assert_allclose(model(x / 255), expected, rtol=1e-4, atol=1e-4)
+    factor = 1 if normed and activation != "tanh" else 255
+    np.testing.assert_allclose(conv.get_weights()[0], kernel * factor, rtol=1e-6)
 
 
 def test_training_heads_leaves_the_backbone_as_it_is() -> None:
@@ -170,6 +183,13 @@ def unnamed(hp):
     x = layers.Conv2D(width, 3, 2, activation="relu")(x)
     return Model(inputs, layers.Dense(10, activation="softmax")(layers.Flatten()(x)))
 
+def joined():
+    inputs = layers.Input((8, 8, 1))
+    x = layers.Conv2D(6, 3, activation="relu", padding="same", name="one")(inputs)
+    y = layers.DepthwiseConv2D(3, activation="relu", padding="same", name="aside")(x)
+    x = layers.Concatenate(name="both")([x, y])
+    return Model(inputs, layers.Conv2D(8, 3, 2, activation="relu", name="two")(x))
+
 def logits():
     net = unnamed(keras_tuner.HyperParameters())
     return Model(net.input, layers.Dense(10)(net.layers[-2].output))
@@ -205,6 +225,7 @@ class Logits(keras_tuner.HyperModel):
         (["--backbone", "mine:backbone"], {"one", "two"}),
         (["--space", "mine:Space"], {"one", "two"}),
         (["--backbone", "mine:unnamed"], {"re_lu", "conv2d_1", "dense"}),
+        (["--backbone", "mine:joined"], {"one", "both", "two"}),
         (["--backbone", "ready.h5", "--input-scale", "255"], {"first", "sum", "second", "scores"}),
     ],
 )
