@@ -14,6 +14,9 @@ made before in the same folder, or kept in `examples/models`:
     teacher         for no bound: it only teaches
     deep-taught     for 6.5 M and 9.65 M: fine-taught with two more blocks, taught by teacher and
                     large-taught
+    second          for no bound: another network of few weights and many MACs, taught by
+                    large-taught
+    pair            for 17 M: deep-taught, then, where that is not sure, second, and a head on both
 
 The other arguments are a data set as for `eexit-tf --dataset`, the folder for what is made, the
 epochs of training (60; 40 for those that are taught) and the seed. A training that was stopped goes
@@ -23,10 +26,11 @@ does training two seeds at once, each on a core of its own (`taskset -c 0`).
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 from kept_weights import restore
 
@@ -51,6 +55,7 @@ class Design:
         rate: the highest learning rate.
         weight_decay: of kernels.
         after: whose trained weights it begins with.
+        frozen: whether these stay as they are.
         teachers: whose trained last exits teach it together.
         weights: of the exits in the loss; all the same if not given.
     """
@@ -62,7 +67,8 @@ class Design:
     bounds: dict[str, float]
     rate: float = 0.1
     weight_decay: float = 2e-3
-    after: str = ""
+    after: tuple[str, ...] = ()
+    frozen: bool = False
     teachers: tuple[str, ...] = ()
     weights: tuple[float, ...] | None = None
 
@@ -76,6 +82,32 @@ def heads_behind(first: int, *others: int) -> dict[str, str]:
     """A head at each of these blocks, the first one stronger."""
     cheap = {f"block{number}": "separable3x2_dense" for number in others}
     return {f"block{first}": "separable5x2_separable3x2_dense"} | cheap
+
+
+def second(
+    input_shape: Sequence[int], *, stem: Stem, stages: Sequence[Stage], on: Any = None
+) -> keras.Model:
+    """A residual network whose layers can stand beside those of another one, on its input."""
+
+    def renamed(layer: keras.layers.Layer) -> keras.layers.Layer:
+        return type(layer).from_config(layer.get_config() | {"name": f"second_{layer.name}"})
+
+    network = residual(input_shape, stem=stem, stages=stages)
+    return keras.models.clone_model(network, input_tensors=on, clone_function=renamed)
+
+
+def pair(input_shape: Sequence[int], *, stem: Stem, stages: Sequence[Stage]) -> keras.Model:
+    """The deep network and a second one, of this stem and these stages, side by side.
+
+    Two networks that err differently are better together than one of their size (a committee in a
+    cascade: Wang et al. 2022, arXiv 2012.01988), and the second costs only those samples that the
+    first is not sure of.
+    """
+    deep = DESIGNS["deep-taught"]
+    first = deep.family(input_shape, stem=deep.stem, stages=deep.stages)
+    other = second(input_shape, stem=stem, stages=stages, on=first.input)
+    both = keras.layers.Concatenate(name="both")([first.output, other.output])
+    return keras.Model(first.input, both)
 
 
 DESIGNS = {
@@ -114,10 +146,10 @@ DESIGNS["wide"] = replace(
     heads=heads_behind(1, 2, 3, 4, 6),
 )
 DESIGNS["small-taught"] = replace(
-    DESIGNS["small"], rate=0.05, after="small", teachers=("large",), bounds={"3.1M": 3.1e6}
+    DESIGNS["small"], rate=0.05, after=("small",), teachers=("large",), bounds={"3.1M": 3.1e6}
 )
 DESIGNS["large-taught"] = replace(
-    DESIGNS["large"], rate=0.05, after="large", teachers=("small-taught", "large", "wide")
+    DESIGNS["large"], rate=0.05, after=("large",), teachers=("small-taught", "large", "wide")
 )
 DESIGNS["fine-taught"] = replace(
     DESIGNS["small-taught"],
@@ -126,7 +158,7 @@ DESIGNS["fine-taught"] = replace(
         Stage(40, 2, stride=1, expansion=3),
         Stage(80, 3, expansion=3),
     ],
-    after="small-taught",
+    after=("small-taught",),
     teachers=("small-taught", "large-taught", "wide"),
     bounds={"6.5M": 6.5e6},
 )
@@ -134,16 +166,35 @@ DESIGNS["deep-taught"] = replace(
     DESIGNS["fine-taught"],
     stages=[*DESIGNS["fine-taught"].stages[:-1], Stage(80, 5, expansion=3)],
     heads=heads_behind(1, 3, 4, 6, 8),
-    after="fine-taught",
+    after=("fine-taught",),
     teachers=("teacher", "large-taught"),
     weights=(1, 1, 1, 2, 3),
     bounds={"6.5M": 6.5e6, "9.65M": 9.65e6},
+)
+# Most of its MACs are at the full resolution, where weights are used often: the file stays small.
+DESIGNS["second"] = Design(
+    family=second,
+    stem=Stem(16),
+    stages=[Stage(32, 2, stride=1), Stage(48, 2), Stage(48, 1)],
+    heads={"second_block5": "pool_dense"},
+    bounds={},
+    teachers=("large-taught",),
+)
+DESIGNS["pair"] = replace(
+    DESIGNS["second"],
+    family=pair,
+    heads=DESIGNS["deep-taught"].heads | {"both": "separable3_dense"},
+    bounds={"17M": 17e6},
+    rate=0.05,
+    after=("deep-taught", "second"),
+    frozen=True,
 )
 
 KEPT = {
     "small-taught": "cifar10-3.1M.tflite",
     "large-taught": "cifar10-large.tflite",
     "fine-taught": "cifar10-fine.tflite",
+    "deep-taught": "cifar10-9.65M.tflite",
 }
 """Files that stand in for a network's trained weights where those are not."""
 
@@ -158,47 +209,77 @@ def trained(name: str, data: ee.Dataset, folder: Path) -> keras.Model:
     return net
 
 
-def begin_with(net: keras.Model, source: keras.Model) -> None:
+def begin_with(net: keras.Model, source: keras.Model, *, frozen: bool) -> None:
     """Give a network another one's weights, where their layers have the same names."""
     names = {layer.name for layer in net.layers}
     for layer in source.layers:
         if layer.name in names:
             net.get_layer(layer.name).set_weights(layer.get_weights())
+            net.get_layer(layer.name).trainable = not frozen
 
 
 def train(name: str, data: ee.Dataset, epochs: int, folder: Path) -> keras.Model:
-    """Stochastic gradient descent with weight decay on kernels, under half a cosine."""
+    """The network, trained in this folder unless it was before."""
     design = DESIGNS[name]
-    weights = folder / f"{name}.weights.h5"
-    if not weights.exists():
+    if not (folder / f"{name}.weights.h5").exists():
         net = design.build(data)
-        if design.after:
-            begin_with(net, trained(design.after, data, folder))
+        for source in design.after:
+            begin_with(net, trained(source, data, folder), frozen=design.frozen)
         teachers = [trained(teacher, data, folder) for teacher in design.teachers]
-        optimizer = keras.optimizers.SGD(
-            WarmUpCosine(design.rate, epochs * ceil(len(data.train.x) / BATCH)),
-            momentum=0.9,
-            nesterov=True,
-            weight_decay=design.weight_decay,
-            jit_compile=False,
-        )
-        optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
-        joint = JointCrossEntropy(design.weights)
-        ee.fit(
+        descend(
             net,
-            data.train,
-            validation=data.validation,
-            epochs=epochs,
-            loss=Distillation(joint, teacher=True) if teachers else joint,
-            teacher=teachers,
-            augmentation=AUGMENTATION,
-            optimizer=optimizer,
-            batch_size=BATCH,
-            backup=folder / f"{name}.backup",
-            callbacks=[keras.callbacks.CSVLogger(str(folder / f"{name}.csv"), append=True)],
+            data,
+            epochs,
+            folder / name,
+            rate=design.rate,
+            weight_decay=design.weight_decay,
+            weights=design.weights,
+            teachers=teachers,
         )
-        net.save_weights(weights)
     return trained(name, data, folder)
+
+
+def descend(
+    net: keras.Model,
+    data: ee.Dataset,
+    epochs: int,
+    path: Path,
+    *,
+    rate: float,
+    weight_decay: float,
+    weights: tuple[float, ...] | None = None,
+    teachers: Sequence[keras.Model] = (),
+) -> None:
+    """Stochastic gradient descent with weight decay on kernels, under half a cosine.
+
+    Args:
+        path: what the trained weights, the history of training and its backup are named after.
+        rate, weight_decay, weights: see `Design`.
+        teachers: whose last exits teach together.
+    """
+    optimizer = keras.optimizers.SGD(
+        WarmUpCosine(rate, epochs * ceil(len(data.train.x) / BATCH)),
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=weight_decay,
+        jit_compile=False,
+    )
+    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    joint = JointCrossEntropy(weights)
+    ee.fit(
+        net,
+        data.train,
+        validation=data.validation,
+        epochs=epochs,
+        loss=Distillation(joint, teacher=True) if teachers else joint,
+        teacher=teachers,
+        augmentation=AUGMENTATION,
+        optimizer=optimizer,
+        batch_size=BATCH,
+        backup=path.with_name(f"{path.name}.backup"),
+        callbacks=[keras.callbacks.CSVLogger(f"{path}.csv", append=True)],
+    )
+    net.save_weights(f"{path}.weights.h5")
 
 
 def main(

@@ -1,13 +1,18 @@
 """Exits for a network that is trained already: MLPerf Tiny's ResNet-8 on CIFAR-10.
 
-    python examples/resnet8_cifar10.py pretrainedResnet.h5 cifar10 [model.tflite [epochs [models]]]
+    python examples/resnet8_cifar10.py pretrainedResnet.h5 cifar10 [r8.tflite [epochs [models]]]
+    python examples/resnet8_cifar10.py pretrainedResnet.h5 cifar10 r8.tflite 34 models tuned
 
 The first argument is the reference model of github.com/mlcommons/tiny (image classification),
-the second a data set as for `eexit-tf --dataset`. The backbone stays as it is; heads are trained
-at five taps, the last one included, the best exits and thresholds within 9.4 M mean MACs are chosen
-on validation data, and all test images run through the compiled int8 file. If the folder `models`
-has the weights that `cifar10.py` makes of `small-taught`, `large` and `wide`, these are the heads'
-teachers. 20 epochs with them take about an hour on one core.
+the second a data set as for `eexit-tf --dataset`. Heads are trained at several taps, the last one
+included, the best exits and thresholds within a bound on mean MACs are chosen on validation data,
+and all test images run through the compiled int8 file.
+
+The backbone stays as it is, or is `tuned` together with its heads. Frozen, within 9.4 M mean MACs:
+if the folder `models` has the weights that `cifar10.py` makes of `small-taught`, `large` and
+`wide`, these are the heads' teachers; 20 epochs with them take about an hour on one core. Tuned,
+within 6.4 M: taught by `small-taught` and `large-taught`, which may also be those that are kept in
+`examples/models`; a training that was stopped goes on.
 
 The backbone itself was trained on the validation images, so that on them it is surer than on
 others: accuracies promise too much there, and a sample costs 0.5 % more on test data.
@@ -24,7 +29,7 @@ from eexit_tf.keras import keras
 from eexit_tf.losses import Distillation
 from eexit_tf.own_models import scale_input
 
-EXITS = [
+FROZEN_EXITS = [
     ee.Exit("activation_2", "separable5x2_separable3x2_dense"),  # block 1
     ee.Exit("activation_2", "conv3x2_separable3x2_dense"),
     ee.Exit("activation_3", "separable3x2_separable3x2_dense"),  # inside block 2
@@ -33,8 +38,45 @@ EXITS = [
     ee.Exit("activation_5", "separable3x2_dense"),  # inside block 3
     ee.Exit("activation_6", "separable3x2_dense"),  # block 3
 ]
-TEACHERS = ("small-taught", "large", "wide")
-MAX_MEAN_MACS = 9.4e6
+TUNED_EXITS = {  # with their weights in the loss
+    ee.Exit("activation", "separable5x2_separable3x2_dense"): 1,  # stem
+    ee.Exit("activation_1", "conv3x2_separable3x2_dense"): 1,  # inside block 1
+    ee.Exit("activation_2", "separable5x2_separable3x2_dense"): 1,
+    ee.Exit("activation_2", "conv3x2_separable3x2_dense"): 2,
+    ee.Exit("activation_4", "separable3x2_separable3x2_dense"): 2,
+    ee.Exit("activation_6", "separable3x2_dense"): 4,
+}
+
+
+def frozen(net: keras.Model, data: ee.Dataset, epochs: int, output: str, models: str) -> None:
+    """Train the heads."""
+    names = ("small-taught", "large", "wide") if models else ()
+    teachers = [cifar10.trained(name, data, Path(models)) for name in names]
+    ee.fit(
+        net,
+        data.train,
+        validation=data.validation,
+        epochs=epochs,
+        loss=Distillation(teacher=True) if teachers else None,
+        teacher=teachers,
+        augmentation=cifar10.AUGMENTATION,
+        callbacks=[keras.callbacks.CSVLogger(f"{output}.csv")],
+    )
+
+
+def tuned(net: keras.Model, data: ee.Dataset, epochs: int, output: str, models: str) -> None:
+    """Train everything."""
+    names = ("small-taught", "large-taught")
+    cifar10.descend(
+        net,
+        data,
+        epochs,
+        Path(output).with_suffix(""),
+        rate=0.05,
+        weight_decay=1e-3,
+        weights=tuple(TUNED_EXITS.values()),
+        teachers=[cifar10.trained(name, data, Path(models)) for name in names],
+    )
 
 
 def main(
@@ -43,28 +85,22 @@ def main(
     output: str = "resnet8.tflite",
     epochs: str = "20",
     models: str = "",
+    how: str = "frozen",
 ) -> None:
     ee.seed_everything(0)
     data = ee.load(dataset)
-    teachers = [cifar10.trained(name, data, Path(models)) for name in TEACHERS if models]
-
-    frozen = keras.models.load_model(backbone, compile=False)
-    scale_input(frozen, data.divisor)  # it was trained on bytes that were not divided
-    frozen.trainable = False
-    net = ee.attach_exits(frozen, EXITS)
-    ee.fit(
-        ee.keep_exits(net, EXITS),  # without the classifier that it came with
-        data.train,
-        validation=data.validation,
-        epochs=int(epochs),
-        loss=Distillation(teacher=True) if teachers else None,
-        teacher=teachers,
-        augmentation=cifar10.AUGMENTATION,
-        callbacks=[keras.callbacks.CSVLogger(f"{output}.csv")],
+    ready = keras.models.load_model(backbone, compile=False)
+    scale_input(ready, data.divisor)  # it was trained on bytes that were not divided
+    ready.trainable = how == "tuned"
+    exits, train, most = (
+        (list(TUNED_EXITS), tuned, 6.4e6) if how == "tuned" else (FROZEN_EXITS, frozen, 9.4e6)
     )
+    # Without the classifier that it came with.
+    net = ee.keep_exits(ee.attach_exits(ready, exits), exits)
+    train(net, data, int(epochs), output, models)
 
     front = ee.policy_front(net, data.validation)
-    point = front.best(max_mean_macs=MAX_MEAN_MACS)
+    point = front.best(max_mean_macs=most)
     print(f"{point.val_accuracy:.2%} at {point.mean_macs:,.0f} mean MACs, validation data")
     chosen = ee.keep_exits(net, [use.exit for use in point.exits])
     multi = tflite.quantize(chosen, data.train, method="ptq")
@@ -72,7 +108,7 @@ def main(
         multi,
         point,
         calibrate_on=data.validation,
-        bounds=ee.Bounds(max_mean_macs=MAX_MEAN_MACS),
+        bounds=ee.Bounds(max_mean_macs=most),
         class_names=data.class_names,
         divisor=data.divisor,
     )
@@ -81,4 +117,4 @@ def main(
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:6])
+    main(*sys.argv[1:7])

@@ -68,6 +68,8 @@ def test_cifar10(tmp_path: Path) -> None:
         "fine-taught": (6.5,),
         "teacher": (),
         "deep-taught": (6.5, 9.65),
+        "second": (),
+        "pair": (17,),
     }
     for name, bounds in designs.items():
         said = run("cifar10.py", name, "few.npz", "models", "1", "7", cwd=tmp_path)
@@ -95,12 +97,15 @@ def test_weights_of_a_kept_file_say_what_the_file_says(
     assert np.corrcoef(said.max(1), kept.confidences)[0, 1] > 0.95
 
 
-def test_resnet8_cifar10(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["frozen", "tuned"])
+def test_resnet8_cifar10(tmp_path: Path, how: str) -> None:
     backbone = data_path(RESNET8)
     if not backbone.is_file():
         pytest.skip(f"no {backbone}: set EEXIT_TF_DATA to the folder that holds {RESNET8}")
     few_images(tmp_path / "few.npz")
-    said = run("resnet8_cifar10.py", str(backbone), "few.npz", "r8.tflite", "1", cwd=tmp_path)
+    models = "" if how == "frozen" else "models"
+    arguments = (str(backbone), "few.npz", "r8.tflite", "1", models, how)
+    said = run("resnet8_cifar10.py", *arguments, cwd=tmp_path)
     assert " on 20 samples in litert" in said
     assert EarlyExitInterpreter(tmp_path / "r8.tflite").exits
 
