@@ -210,12 +210,13 @@ def trained(name: str, data: ee.Dataset, folder: Path) -> keras.Model:
 
 
 def begin_with(net: keras.Model, source: keras.Model, *, frozen: bool) -> None:
-    """Give a network another one's weights, where their layers have the same names."""
-    names = {layer.name for layer in net.layers}
-    for layer in source.layers:
-        if layer.name in names:
-            net.get_layer(layer.name).set_weights(layer.get_weights())
-            net.get_layer(layer.name).trainable = not frozen
+    """Give a network another one's weights, where their layers have the same names and shapes."""
+    layers = {layer.name: layer for layer in net.layers}
+    for given in source.layers:
+        layer = layers.get(given.name)
+        if layer and [w.shape for w in layer.weights] == [w.shape for w in given.weights]:
+            layer.set_weights(given.get_weights())
+            layer.trainable = not frozen
 
 
 def train(name: str, data: ee.Dataset, epochs: int, folder: Path) -> keras.Model:

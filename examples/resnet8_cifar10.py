@@ -1,18 +1,23 @@
 """Exits for a network that is trained already: MLPerf Tiny's ResNet-8 on CIFAR-10.
 
     python examples/resnet8_cifar10.py pretrainedResnet.h5 cifar10 [r8.tflite [epochs [models]]]
-    python examples/resnet8_cifar10.py pretrainedResnet.h5 cifar10 r8.tflite 34 models tuned
+    python examples/resnet8_cifar10.py pretrainedResnet.h5 cifar10 r8.tflite 28 models tuned
+    python examples/resnet8_cifar10.py pretrainedResnet.h5 cifar10 r8.tflite 8 models grafted
 
 The first argument is the reference model of github.com/mlcommons/tiny (image classification),
 the second a data set as for `eexit-tf --dataset`. Heads are trained at several taps, the last one
 included, the best exits and thresholds within a bound on mean MACs are chosen on validation data,
 and all test images run through the compiled int8 file.
 
-The backbone stays as it is, or is `tuned` together with its heads. Frozen, within 9.4 M mean MACs:
-if the folder `models` has the weights that `cifar10.py` makes of `small-taught`, `large` and
-`wide`, these are the heads' teachers; 20 epochs with them take about an hour on one core. Tuned,
-within 6.4 M: taught by `small-taught` and `large-taught`, which may also be those that are kept in
-`examples/models`; a training that was stopped goes on.
+    frozen     the backbone stays as it is, within 9.4 M mean MACs: if the folder `models` has the
+               weights that `cifar10.py` makes of `small-taught`, `large` and `wide`, these are the
+               heads' teachers; 20 epochs with them take about an hour on one core
+    tuned      it is trained with its heads, within 6.4 M
+    grafted    it stays as it is, but the exit behind its stem is a network of its own, which begins
+               with the weights of `small-taught`; within 6.4 M
+
+The last two are taught by `small-taught` and `large-taught`, of `models` or as they are kept in
+`examples/models`, and go on where they were stopped.
 
 The backbone itself was trained on the validation images, so that on them it is surer than on
 others: accuracies promise too much there, and a sample costs 0.5 % more on test data.
@@ -25,6 +30,8 @@ import cifar10
 
 import eexit_tf as ee
 from eexit_tf import tflite
+from eexit_tf.backbones import blueprint
+from eexit_tf.building import extend
 from eexit_tf.keras import keras
 from eexit_tf.losses import Distillation
 from eexit_tf.own_models import scale_input
@@ -48,8 +55,12 @@ TUNED_EXITS = {  # with their weights in the loss
 }
 
 
-def frozen(net: keras.Model, data: ee.Dataset, epochs: int, output: str, models: str) -> None:
-    """Train the heads."""
+def frozen(
+    ready: keras.Model, data: ee.Dataset, epochs: int, output: str, models: str
+) -> keras.Model:
+    """Train heads behind the backbone."""
+    ready.trainable = False
+    net = with_exits(ready, FROZEN_EXITS)
     names = ("small-taught", "large", "wide") if models else ()
     teachers = [cifar10.trained(name, data, Path(models)) for name in names]
     ee.fit(
@@ -62,10 +73,49 @@ def frozen(net: keras.Model, data: ee.Dataset, epochs: int, output: str, models:
         augmentation=cifar10.AUGMENTATION,
         callbacks=[keras.callbacks.CSVLogger(f"{output}.csv")],
     )
+    return net
 
 
-def tuned(net: keras.Model, data: ee.Dataset, epochs: int, output: str, models: str) -> None:
+def tuned(
+    ready: keras.Model, data: ee.Dataset, epochs: int, output: str, models: str
+) -> keras.Model:
     """Train everything."""
+    net = with_exits(ready, list(TUNED_EXITS))
+    teach(net, data, epochs, output, models, weights=tuple(TUNED_EXITS.values()))
+    return net
+
+
+def grafted(
+    ready: keras.Model, data: ee.Dataset, epochs: int, output: str, models: str
+) -> keras.Model:
+    """Train heads, the first of which is a network of its own: `small-taught` up to block 3."""
+    ready.trainable = False
+    small = cifar10.DESIGNS["small-taught"]
+    tap = ready.get_layer("activation").output
+    branch = blueprint("inverted_residual", tap.shape[1:], small.stem, small.stages[:2])
+    maps = extend({branch.input: tap}, branch.taps)[-1]
+    graft = [ee.Exit("block3", small.heads["block3"])]
+    first = ee.attach_exits(keras.Model(ready.input, maps), graft, classes=data.classes)
+    cifar10.begin_with(first, cifar10.trained("small-taught", data, Path(models)), frozen=False)
+    rest = with_exits(ready, FROZEN_EXITS[-3:])
+    net = keras.Model(ready.input, first.outputs + rest.outputs)
+    teach(net, data, epochs, output, models)
+    return net
+
+
+def with_exits(ready: keras.Model, exits: list[ee.Exit]) -> keras.Model:
+    """The backbone with these exits, without the classifier that it came with."""
+    return ee.keep_exits(ee.attach_exits(ready, exits), exits)
+
+
+def teach(
+    net: keras.Model,
+    data: ee.Dataset,
+    epochs: int,
+    output: str,
+    models: str,
+    weights: tuple[float, ...] | None = None,
+) -> None:
     names = ("small-taught", "large-taught")
     cifar10.descend(
         net,
@@ -74,9 +124,13 @@ def tuned(net: keras.Model, data: ee.Dataset, epochs: int, output: str, models: 
         Path(output).with_suffix(""),
         rate=0.05,
         weight_decay=1e-3,
-        weights=tuple(TUNED_EXITS.values()),
+        weights=weights,
         teachers=[cifar10.trained(name, data, Path(models)) for name in names],
     )
+
+
+HOW = {"frozen": (frozen, 9.4e6), "tuned": (tuned, 6.4e6), "grafted": (grafted, 6.4e6)}
+"""Ways to train, and the bounds on mean MACs that are kept."""
 
 
 def main(
@@ -91,13 +145,8 @@ def main(
     data = ee.load(dataset)
     ready = keras.models.load_model(backbone, compile=False)
     scale_input(ready, data.divisor)  # it was trained on bytes that were not divided
-    ready.trainable = how == "tuned"
-    exits, train, most = (
-        (list(TUNED_EXITS), tuned, 6.4e6) if how == "tuned" else (FROZEN_EXITS, frozen, 9.4e6)
-    )
-    # Without the classifier that it came with.
-    net = ee.keep_exits(ee.attach_exits(ready, exits), exits)
-    train(net, data, int(epochs), output, models)
+    train, most = HOW[how]
+    net = train(ready, data, int(epochs), output, models)
 
     front = ee.policy_front(net, data.validation)
     point = front.best(max_mean_macs=most)

@@ -97,7 +97,7 @@ def test_weights_of_a_kept_file_say_what_the_file_says(
     assert np.corrcoef(said.max(1), kept.confidences)[0, 1] > 0.95
 
 
-@pytest.mark.parametrize("how", ["frozen", "tuned"])
+@pytest.mark.parametrize("how", ["frozen", "tuned", "grafted"])
 def test_resnet8_cifar10(tmp_path: Path, how: str) -> None:
     backbone = data_path(RESNET8)
     if not backbone.is_file():
