@@ -16,7 +16,8 @@ made before in the same folder, or kept in `examples/models`:
                     large-taught
     second          for no bound: another network of few weights and many MACs, taught by
                     large-taught
-    pair            for 17 M: deep-taught, then, where that is not sure, second, and a head on both
+    pair            for 17 M: deep-taught and, where that is not sure, the mean of it and second;
+                    nothing is trained
 
 The other arguments are a data set as for `eexit-tf --dataset`, the folder for what is made, the
 epochs of training (60; 40 for those that are taught) and the seed. A training that was stopped goes
@@ -32,6 +33,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from kept_weights import restore
 
 import eexit_tf as ee
@@ -55,7 +57,6 @@ class Design:
         rate: the highest learning rate.
         weight_decay: of kernels.
         after: whose trained weights it begins with.
-        frozen: whether these stay as they are.
         teachers: whose trained last exits teach it together.
         weights: of the exits in the loss; all the same if not given.
     """
@@ -68,7 +69,6 @@ class Design:
     rate: float = 0.1
     weight_decay: float = 2e-3
     after: tuple[str, ...] = ()
-    frozen: bool = False
     teachers: tuple[str, ...] = ()
     weights: tuple[float, ...] | None = None
 
@@ -94,20 +94,6 @@ def second(
 
     network = residual(input_shape, stem=stem, stages=stages)
     return keras.models.clone_model(network, input_tensors=on, clone_function=renamed)
-
-
-def pair(input_shape: Sequence[int], *, stem: Stem, stages: Sequence[Stage]) -> keras.Model:
-    """The deep network and a second one, of this stem and these stages, side by side.
-
-    Two networks that err differently are better together than one of their size (a committee in a
-    cascade: Wang et al. 2022, arXiv 2012.01988), and the second costs only those samples that the
-    first is not sure of.
-    """
-    deep = DESIGNS["deep-taught"]
-    first = deep.family(input_shape, stem=deep.stem, stages=deep.stages)
-    other = second(input_shape, stem=stem, stages=stages, on=first.input)
-    both = keras.layers.Concatenate(name="both")([first.output, other.output])
-    return keras.Model(first.input, both)
 
 
 DESIGNS = {
@@ -180,16 +166,6 @@ DESIGNS["second"] = Design(
     bounds={},
     teachers=("large-taught",),
 )
-DESIGNS["pair"] = replace(
-    DESIGNS["second"],
-    family=pair,
-    heads=DESIGNS["deep-taught"].heads | {"both": "separable3_dense"},
-    bounds={"17M": 17e6},
-    rate=0.05,
-    after=("deep-taught", "second"),
-    frozen=True,
-)
-
 KEPT = {
     "small-taught": "cifar10-3.1M.tflite",
     "large-taught": "cifar10-large.tflite",
@@ -209,14 +185,35 @@ def trained(name: str, data: ee.Dataset, folder: Path) -> keras.Model:
     return net
 
 
-def begin_with(net: keras.Model, source: keras.Model, *, frozen: bool) -> None:
+def begin_with(net: keras.Model, source: keras.Model) -> None:
     """Give a network another one's weights, where their layers have the same names and shapes."""
     layers = {layer.name: layer for layer in net.layers}
     for given in source.layers:
         layer = layers.get(given.name)
         if layer and [w.shape for w in layer.weights] == [w.shape for w in given.weights]:
             layer.set_weights(given.get_weights())
-            layer.trainable = not frozen
+
+
+def pair(data: ee.Dataset, folder: Path) -> keras.Model:
+    """The exits of the deep network, and one that takes the mean of its logits and of the second's.
+
+    Two networks that err differently are better together than one of their size, and the second
+    costs only those samples that the first is not sure of (a committee in a cascade: Wang et al.
+    2022, arXiv 2012.01988).
+    """
+    design = DESIGNS["second"]
+    deep = trained("deep-taught", data, folder)
+    backbone = second(data.input_shape, stem=design.stem, stages=design.stages, on=deep.input)
+    exits = [ee.Exit(at=at, head=head) for at, head in design.heads.items()]
+    other = ee.attach_exits(backbone, exits, classes=data.classes)
+    other.load_weights(folder / "second.weights.h5")
+    dense = [net.outputs[-1].node.layer for net in (deep, other)]
+    maps = keras.layers.Concatenate(name="both")([layer.input for layer in dense])
+    mean = keras.layers.Dense(data.classes, activation="softmax", name="both__mean")
+    net = keras.Model(deep.input, [*deep.outputs, mean(maps)])
+    kernels, biases = zip(*(layer.get_weights() for layer in dense), strict=True)
+    mean.set_weights([np.concatenate(kernels) / 2, np.mean(biases, axis=0)])
+    return net
 
 
 def train(name: str, data: ee.Dataset, epochs: int, folder: Path) -> keras.Model:
@@ -225,7 +222,7 @@ def train(name: str, data: ee.Dataset, epochs: int, folder: Path) -> keras.Model
     if not (folder / f"{name}.weights.h5").exists():
         net = design.build(data)
         for source in design.after:
-            begin_with(net, trained(source, data, folder), frozen=design.frozen)
+            begin_with(net, trained(source, data, folder))
         teachers = [trained(teacher, data, folder) for teacher in design.teachers]
         descend(
             net,
@@ -294,12 +291,17 @@ def main(
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     data = ee.load(dataset)
-    net = train(name, data, int(epochs or (40 if DESIGNS[name].teachers else 60)), folder)
-    if not DESIGNS[name].bounds:
+    if name == "pair":
+        net, bounds = pair(data, folder), {"17M": 17e6}
+    else:
+        design = DESIGNS[name]
+        net = train(name, data, int(epochs or (40 if design.teachers else 60)), folder)
+        bounds = design.bounds
+    if not bounds:
         return
     front = ee.policy_front(net, data.validation)
     multi = tflite.quantize(net, data.train, method="ptq")  # loses nothing here
-    for bound, most in DESIGNS[name].bounds.items():
+    for bound, most in bounds.items():
         point = front.best(max_mean_macs=most)
         model = tflite.compile(
             multi,

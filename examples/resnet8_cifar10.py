@@ -96,7 +96,7 @@ def grafted(
     maps = extend({branch.input: tap}, branch.taps)[-1]
     graft = [ee.Exit("block3", small.heads["block3"])]
     first = ee.attach_exits(keras.Model(ready.input, maps), graft, classes=data.classes)
-    cifar10.begin_with(first, cifar10.trained("small-taught", data, Path(models)), frozen=False)
+    cifar10.begin_with(first, cifar10.trained("small-taught", data, Path(models)))
     rest = with_exits(ready, FROZEN_EXITS[-3:])
     net = keras.Model(ready.input, first.outputs + rest.outputs)
     teach(net, data, epochs, output, models)
