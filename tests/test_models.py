@@ -17,6 +17,7 @@ KEPT = {
     "cifar10-3.1M": "cifar10.npz",
     "cifar10-6.5M": "cifar10.npz",
     "cifar10-9.65M": "cifar10.npz",
+    "cifar10-17M": "cifar10.npz",
     "cifar10-fine": "cifar10.npz",
     "cifar10-large": "cifar10.npz",
     "cifar10-searched": "cifar10.npz",
