@@ -117,8 +117,8 @@ def scale_input(model: keras.Model, factor: float) -> None:
     """Let a model take inputs that are smaller by this factor, in place.
 
     A batch normalisation behind the first weights makes up for the factor, so that they keep their
-    size: scaled by 255 they would hardly learn any more, and their own regularisers would pull at
-    nothing else. Where there is none, the weights are scaled.
+    size: multiplied by 255 they would hardly learn any more, and a regulariser of theirs would
+    outweigh the loss. Where there is none, the weights are multiplied.
 
     Raises:
         UserError: its first weights are not those of a convolution or a dense layer.

@@ -27,19 +27,17 @@ does training two seeds at once, each on a core of its own (`taskset -c 0`).
 """
 
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from cifar10_designs import DESIGNS
 from kept_weights import restore
 
 import eexit_tf as ee
 from eexit_tf import tflite
 from eexit_tf.augmentation import Augmentation
-from eexit_tf.backbones import Stage, Stem, inverted_residual, residual
 from eexit_tf.keras import keras
 from eexit_tf.losses import Distillation, JointCrossEntropy
 from eexit_tf.training import WarmUpCosine
@@ -48,124 +46,6 @@ MODELS = Path(__file__).parent / "models"
 AUGMENTATION = Augmentation(flip=True, shift=4)
 BATCH = 128
 
-
-@dataclass(frozen=True)
-class Design:
-    """A network by hand, how it is trained, and the bounds on mean MACs that files are made for.
-
-    Attributes:
-        rate: the highest learning rate.
-        weight_decay: of kernels.
-        after: whose trained weights it begins with.
-        teachers: whose trained last exits teach it together.
-        weights: of the exits in the loss; all the same if not given.
-    """
-
-    family: Callable[..., keras.Model]
-    stem: Stem
-    stages: list[Stage]
-    heads: dict[str, str]
-    bounds: dict[str, float]
-    rate: float = 0.1
-    weight_decay: float = 2e-3
-    after: tuple[str, ...] = ()
-    teachers: tuple[str, ...] = ()
-    weights: tuple[float, ...] | None = None
-
-    def build(self, data: ee.Dataset) -> keras.Model:
-        backbone = self.family(data.input_shape, stem=self.stem, stages=self.stages)
-        exits = [ee.Exit(at=at, head=head) for at, head in self.heads.items()]
-        return ee.attach_exits(backbone, exits, classes=data.classes)
-
-
-def heads_behind(first: int, *others: int) -> dict[str, str]:
-    """A head at each of these blocks, the first one stronger."""
-    cheap = {f"block{number}": "separable3x2_dense" for number in others}
-    return {f"block{first}": "separable5x2_separable3x2_dense"} | cheap
-
-
-def second(
-    input_shape: Sequence[int], *, stem: Stem, stages: Sequence[Stage], on: Any = None
-) -> keras.Model:
-    """A residual network whose layers can stand beside those of another one, on its input."""
-
-    def renamed(layer: keras.layers.Layer) -> keras.layers.Layer:
-        return type(layer).from_config(layer.get_config() | {"name": f"second_{layer.name}"})
-
-    network = residual(input_shape, stem=stem, stages=stages)
-    return keras.models.clone_model(network, input_tensors=on, clone_function=renamed)
-
-
-DESIGNS = {
-    "small": Design(
-        family=inverted_residual,
-        stem=Stem(24, stride=2),
-        stages=[
-            Stage(24, 1, stride=1, expansion=2),
-            Stage(40, 2, expansion=3),
-            Stage(80, 3, expansion=3),
-        ],
-        heads=heads_behind(1, 2, 3, 4, 6),
-        bounds={"2.44M": 2.44e6},
-    ),
-    # Dense convolutions: four times the MACs of `small` in the same time of training.
-    "large": Design(
-        family=residual,
-        stem=Stem(24, stride=2),
-        stages=[Stage(24, 1, stride=1), Stage(64, 3), Stage(112, 1)],
-        heads=heads_behind(1, 2, 3, 5),
-        bounds={"9.65M": 9.65e6, "17M": 17e6},
-    ),
-}
-DESIGNS["teacher"] = Design(
-    family=residual,
-    stem=Stem(32),
-    stages=[Stage(64, 2), Stage(128, 2), Stage(256, 1)],
-    heads={"block5": "pool_dense"},
-    bounds={},
-    weight_decay=5e-3,
-)
-DESIGNS["wide"] = replace(
-    DESIGNS["large"],
-    stem=Stem(32, stride=2),
-    stages=[Stage(32, 2, stride=1), Stage(64, 3), Stage(96, 1)],
-    heads=heads_behind(1, 2, 3, 4, 6),
-)
-DESIGNS["small-taught"] = replace(
-    DESIGNS["small"], rate=0.05, after=("small",), teachers=("large",), bounds={"3.1M": 3.1e6}
-)
-DESIGNS["large-taught"] = replace(
-    DESIGNS["large"], rate=0.05, after=("large",), teachers=("small-taught", "large", "wide")
-)
-DESIGNS["fine-taught"] = replace(
-    DESIGNS["small-taught"],
-    stages=[
-        Stage(24, 1, stride=1, expansion=2),
-        Stage(40, 2, stride=1, expansion=3),
-        Stage(80, 3, expansion=3),
-    ],
-    after=("small-taught",),
-    teachers=("small-taught", "large-taught", "wide"),
-    bounds={"6.5M": 6.5e6},
-)
-DESIGNS["deep-taught"] = replace(
-    DESIGNS["fine-taught"],
-    stages=[*DESIGNS["fine-taught"].stages[:-1], Stage(80, 5, expansion=3)],
-    heads=heads_behind(1, 3, 4, 6, 8),
-    after=("fine-taught",),
-    teachers=("teacher", "large-taught"),
-    weights=(1, 1, 1, 2, 3),
-    bounds={"6.5M": 6.5e6, "9.65M": 9.65e6},
-)
-# Most of its MACs are at the full resolution, where weights are used often: the file stays small.
-DESIGNS["second"] = Design(
-    family=second,
-    stem=Stem(16),
-    stages=[Stage(32, 2, stride=1), Stage(48, 2), Stage(48, 1)],
-    heads={"second_block5": "pool_dense"},
-    bounds={},
-    teachers=("large-taught",),
-)
 KEPT = {
     "small-taught": "cifar10-3.1M.tflite",
     "large-taught": "cifar10-large.tflite",
@@ -201,13 +81,14 @@ def pair(data: ee.Dataset, folder: Path) -> keras.Model:
     costs only those samples that the first is not sure of (a committee in a cascade: Wang et al.
     2022, arXiv 2012.01988).
     """
-    design = DESIGNS["second"]
-    deep = trained("deep-taught", data, folder)
-    backbone = second(data.input_shape, stem=design.stem, stages=design.stages, on=deep.input)
-    exits = [ee.Exit(at=at, head=head) for at, head in design.heads.items()]
-    other = ee.attach_exits(backbone, exits, classes=data.classes)
-    other.load_weights(folder / "second.weights.h5")
-    dense = [net.outputs[-1].node.layer for net in (deep, other)]
+    deep, second = trained("deep-taught", data, folder), trained("second", data, folder)
+
+    def renamed(layer: keras.layers.Layer) -> keras.layers.Layer:
+        return type(layer).from_config(layer.get_config() | {"name": f"second_{layer.name}"})
+
+    beside = keras.models.clone_model(second, input_tensors=deep.input, clone_function=renamed)
+    beside.set_weights(second.get_weights())
+    dense = [net.outputs[-1].node.layer for net in (deep, beside)]
     maps = keras.layers.Concatenate(name="both")([layer.input for layer in dense])
     mean = keras.layers.Dense(data.classes, activation="softmax", name="both__mean")
     net = keras.Model(deep.input, [*deep.outputs, mean(maps)])
@@ -221,8 +102,8 @@ def train(name: str, data: ee.Dataset, epochs: int, folder: Path) -> keras.Model
     design = DESIGNS[name]
     if not (folder / f"{name}.weights.h5").exists():
         net = design.build(data)
-        for source in design.after:
-            begin_with(net, trained(source, data, folder))
+        if design.after:
+            begin_with(net, trained(design.after, data, folder))
         teachers = [trained(teacher, data, folder) for teacher in design.teachers]
         descend(
             net,
