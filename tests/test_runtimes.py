@@ -12,7 +12,7 @@ import tf_keras
 from networks import convert, int8_inputs, multi_exit, order_of
 
 from eexit_tf.errors import UserError
-from eexit_tf.tflite import arena, flatbuffer, schema
+from eexit_tf.tflite import arena, flatbuffer, runtimes, schema
 from eexit_tf.tflite.interpreter import EarlyExitInterpreter
 from eexit_tf.tflite.runtimes import LiteRT, Runtime, Tflm
 from eexit_tf.tflite.splicing import splice, spliced
@@ -60,6 +60,18 @@ def test_order_and_repetition_of_samples_do_not_matter(
     for name in once:
         np.testing.assert_array_equal(once[name], again[name])
         np.testing.assert_array_equal(once[name], backwards[name][::-1])
+
+
+def test_samples_that_cores_share_are_answered_as_alone(
+    content: bytes, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtimes, "_cores", lambda: 4)
+    x, network = int8_inputs(shape, 300), LiteRT(content)
+    together = network.run(x)
+    assert len(network._interpreters) == 4
+    for k, sample in enumerate(x):
+        for name, alone in network.run(sample[None]).items():
+            np.testing.assert_array_equal(together[name][k], alone[0])
 
 
 def test_wrong_samples_are_refused(

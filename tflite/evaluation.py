@@ -114,19 +114,21 @@ def evaluate(
         said = early.predict(inputs[part])
         taken[part], answered[part] = said.exits, said.classes
     right = answered == samples.y
+    leaves = [int((taken == k).sum()) for k in range(len(early.exits))]
+    spent = sum(n * macs for n, macs in zip(leaves, network.leave_macs, strict=True))
+    accuracy, mean_macs = float(right.mean()), spent / len(inputs)
 
     # Samples that went all the way have already been to the last exit.
     static_right, last = right.copy(), len(early.exits) - 1
     left = np.flatnonzero(taken < last)
-    for part in _chunks(len(left), f"{runtime}, last exit alone", reporter):
+    what = f"{runtime}, {accuracy:.2%} at {mean_macs:,.0f} mean MACs; last exit alone"
+    for part in _chunks(len(left), what, reporter):
         scores = network.last.run(inputs[left[part]])[spliced.SCORES]
         static_right[left[part]] = scores.argmax(axis=1) == samples.y[left[part]]
 
-    leaves = [int((taken == k).sum()) for k in range(last + 1)]
     return Evaluation(
-        accuracy=float(right.mean()),
-        mean_macs=sum(n * macs for n, macs in zip(leaves, network.leave_macs, strict=True))
-        / len(inputs),
+        accuracy=accuracy,
+        mean_macs=mean_macs,
         samples=len(inputs),
         exits=tuple(
             ExitEvaluation(

@@ -4,11 +4,14 @@ Neither sees bytes that `flatbuffer.read` has not checked: what they are given i
 written anew.
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
+from queue import SimpleQueue
 from types import MappingProxyType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as fb
@@ -18,6 +21,12 @@ from eexit_tf.errors import UserError
 from eexit_tf.stderr import captured_stderr
 from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.arena import measure, roomy_bytes
+
+if TYPE_CHECKING:
+    from ai_edge_litert.interpreter import Interpreter
+
+SHARED = 32
+"""Samples from which on they are shared among the cores: fewer are not worth the interpreters."""
 
 
 class Runtime(Protocol):
@@ -42,7 +51,7 @@ class Runtime(Protocol):
 
 
 class LiteRT:
-    """The LiteRT interpreter.
+    """The LiteRT interpreter, one for each core that samples can be shared among.
 
     Args:
         content: a `.tflite` file.
@@ -56,24 +65,42 @@ class LiteRT:
     name = "litert"
 
     def __init__(self, content: bytes, reference: bool = True) -> None:
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
         self.model = flatbuffer.read(content)
-        kernels = OpResolverType.BUILTIN_REF if reference else OpResolverType.AUTO
-        with _refusal_of("LiteRT"):
-            self._interpreter = Interpreter(
-                model_content=flatbuffer.write(self.model),
-                experimental_op_resolver_type=kernels,
-                num_threads=1,
-            )
-            self._interpreter.allocate_tensors()
+        self._content, self._reference = flatbuffer.write(self.model), reference
+        self._interpreters = [self._interpreter()]
         self._inputs = [int(index) for index in self.model.subgraphs[0].inputs]
         self._outputs = schema.outputs_by_name(self.model)
+
+    def _interpreter(self) -> "Interpreter":
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        kernels = OpResolverType.BUILTIN_REF if self._reference else OpResolverType.AUTO
+        with _refusal_of("LiteRT"):
+            interpreter = Interpreter(
+                model_content=self._content, experimental_op_resolver_type=kernels, num_threads=1
+            )
+            interpreter.allocate_tensors()
+        return interpreter
 
     def run(self, x: NDArray, *others: NDArray) -> dict[str, NDArray]:
         """See `Runtime.run`."""
         x = check_input(self.model, x, *others)
-        return _stack(self.model, [self.invoke([sample[None], *others]) for sample in x])
+        threads = _cores() if len(x) >= SHARED else 1
+        while len(self._interpreters) < threads:
+            self._interpreters.append(self._interpreter())
+        idle: SimpleQueue[Interpreter] = SimpleQueue()
+        for interpreter in self._interpreters:
+            idle.put(interpreter)
+
+        def result(sample: NDArray) -> dict[str, NDArray]:
+            interpreter = idle.get()
+            try:
+                return self._invoke(interpreter, [sample[None], *others])
+            finally:
+                idle.put(interpreter)
+
+        with ThreadPoolExecutor(threads) as pool:  # LiteRT computes without Python's lock
+            return _stack(self.model, list(pool.map(result, x)))
 
     def invoke(self, inputs: Sequence[NDArray]) -> dict[str, NDArray]:
         """Run the network once.
@@ -84,10 +111,13 @@ class LiteRT:
         Returns:
             each output by name, in its tensor's type and shape.
         """
+        return self._invoke(self._interpreters[0], inputs)
+
+    def _invoke(self, interpreter: "Interpreter", inputs: Sequence[NDArray]) -> dict[str, NDArray]:
         for index, value in zip(self._inputs, inputs, strict=True):
-            self._interpreter.set_tensor(index, value)
-        self._interpreter.invoke()
-        return {name: self._interpreter.get_tensor(i) for name, i in self._outputs.items()}
+            interpreter.set_tensor(index, value)
+        interpreter.invoke()
+        return {name: interpreter.get_tensor(i) for name, i in self._outputs.items()}
 
 
 class Tflm:
@@ -137,6 +167,13 @@ RUNTIMES: Mapping[str, type[LiteRT] | type[Tflm]] = MappingProxyType(
     {"litert": LiteRT, "tflm": Tflm}
 )
 """By the names that `--runtime` takes."""
+
+
+def _cores() -> int:
+    """That this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def check_input(model: fb.ModelT, x: NDArray, *others: NDArray) -> NDArray:
