@@ -8,7 +8,7 @@ demo: $(VENV)/installed
 	$(BIN)/eexit-tf demo
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 # mypy cannot see the folder mapping of an editable install, so it reads a copy
 # that is installed the way a wheel is.

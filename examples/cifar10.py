@@ -16,8 +16,9 @@ made before in the same folder, or kept in `examples/models`:
                     large-taught
     second          for no bound: another network of few weights and many MACs, taught by
                     large-taught
-    pair            for 17 M: deep-taught and, where that is not sure, the mean of it and second;
-                    nothing is trained
+    second-taught   for no bound: second, trained on, taught by teacher as well
+    pair            for 17 M: deep-taught and, where that is not sure, the mean of it and
+                    second-taught; nothing is trained
 
 The other arguments are a data set as for `eexit-tf --dataset`, the folder for what is made, the
 epochs of training (60; 40 for those that are taught) and the seed. A training that was stopped goes
@@ -30,6 +31,7 @@ import sys
 from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from cifar10_designs import DESIGNS
@@ -81,7 +83,7 @@ def pair(data: ee.Dataset, folder: Path) -> keras.Model:
     costs only those samples that the first is not sure of (a committee in a cascade: Wang et al.
     2022, arXiv 2012.01988).
     """
-    deep, second = trained("deep-taught", data, folder), trained("second", data, folder)
+    deep, second = (trained(name, data, folder) for name in ("deep-taught", "second-taught"))
 
     def renamed(layer: keras.layers.Layer) -> keras.layers.Layer:
         return type(layer).from_config(layer.get_config() | {"name": f"second_{layer.name}"})
@@ -89,12 +91,29 @@ def pair(data: ee.Dataset, folder: Path) -> keras.Model:
     beside = keras.models.clone_model(second, input_tensors=deep.input, clone_function=renamed)
     beside.set_weights(second.get_weights())
     dense = [net.outputs[-1].node.layer for net in (deep, beside)]
-    maps = keras.layers.Concatenate(name="both")([layer.input for layer in dense])
+    features = keras.layers.Concatenate(name="both")([averages(net) for net in (deep, beside)])
     mean = keras.layers.Dense(data.classes, activation="softmax", name="both__mean")
-    net = keras.Model(deep.input, [*deep.outputs, mean(maps)])
+    net = keras.Model(deep.input, [*deep.outputs, mean(features)])
     kernels, biases = zip(*(layer.get_weights() for layer in dense), strict=True)
     mean.set_weights([np.concatenate(kernels) / 2, np.mean(biases, axis=0)])
     return net
+
+
+def averages(net: keras.Model) -> Any:
+    """What the last head averages, averaged by a convolution.
+
+    In int8 the result of a pooling has the scale of its map, whose largest values are ten times its
+    means: three steps for a mean, or, where a concatenation asks for a finer scale, a map that is
+    cut off. A convolution's result has a scale of its own.
+    """
+    pooling = net.get_layer(f"{net.output_names[-1]}_pool")
+    convolution = keras.layers.DepthwiseConv2D(
+        pooling.pool_size,
+        use_bias=False,
+        depthwise_initializer=keras.initializers.Constant(1 / np.prod(pooling.pool_size)),
+        name=f"{pooling.name}_average",
+    )
+    return keras.layers.Flatten()(convolution(pooling.input))
 
 
 def train(name: str, data: ee.Dataset, epochs: int, folder: Path) -> keras.Model:

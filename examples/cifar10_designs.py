@@ -113,3 +113,6 @@ DESIGNS["second"] = Design(
     bounds={},
     teachers=("large-taught",),
 )
+DESIGNS["second-taught"] = replace(
+    DESIGNS["second"], rate=0.05, after="second", teachers=("teacher", "large-taught")
+)

@@ -1,7 +1,7 @@
 """Exits for a network that is trained already: MLPerf Tiny's ResNet-8 on CIFAR-10.
 
     python examples/resnet8_cifar10.py pretrainedResnet.h5 cifar10 [r8.tflite [epochs [models]]]
-    python examples/resnet8_cifar10.py pretrainedResnet.h5 cifar10 r8.tflite 28 models tuned
+    python examples/resnet8_cifar10.py pretrainedResnet.h5 cifar10 r8.tflite 16 models tuned
     python examples/resnet8_cifar10.py pretrainedResnet.h5 cifar10 r8.tflite 8 models grafted
 
 The first argument is the reference model of github.com/mlcommons/tiny (image classification),
@@ -12,9 +12,9 @@ and all test images run through the compiled int8 file.
     frozen     the backbone stays as it is, within 9.4 M mean MACs: if the folder `models` has the
                weights that `cifar10.py` makes of `small-taught`, `large` and `wide`, these are the
                heads' teachers; 20 epochs with them take about an hour on one core
-    tuned      it is trained with its heads, within 6.4 M
     grafted    it stays as it is, but the exit behind its stem is a network of its own, which begins
                with the weights of `small-taught`; within 6.4 M
+    tuned      the same, and it is trained with its heads
 
 The last two are taught by `small-taught` and `large-taught`, of `models` or as they are kept in
 `examples/models`, and go on where they were stopped.
@@ -45,14 +45,6 @@ FROZEN_EXITS = [
     ee.Exit("activation_5", "separable3x2_dense"),  # inside block 3
     ee.Exit("activation_6", "separable3x2_dense"),  # block 3
 ]
-TUNED_EXITS = {  # with their weights in the loss
-    ee.Exit("activation", "separable5x2_separable3x2_dense"): 1,  # stem
-    ee.Exit("activation_1", "conv3x2_separable3x2_dense"): 1,  # inside block 1
-    ee.Exit("activation_2", "separable5x2_separable3x2_dense"): 1,
-    ee.Exit("activation_2", "conv3x2_separable3x2_dense"): 2,
-    ee.Exit("activation_4", "separable3x2_separable3x2_dense"): 2,
-    ee.Exit("activation_6", "separable3x2_dense"): 4,
-}
 
 
 def frozen(
@@ -76,20 +68,18 @@ def frozen(
     return net
 
 
-def tuned(
-    ready: keras.Model, data: ee.Dataset, epochs: int, output: str, models: str
-) -> keras.Model:
-    """Train everything."""
-    net = with_exits(ready, list(TUNED_EXITS))
-    teach(net, data, epochs, output, models, weights=tuple(TUNED_EXITS.values()))
-    return net
-
-
 def grafted(
     ready: keras.Model, data: ee.Dataset, epochs: int, output: str, models: str
 ) -> keras.Model:
     """Train heads, the first of which is a network of its own: `small-taught` up to block 3."""
     ready.trainable = False
+    return tuned(ready, data, epochs, output, models)
+
+
+def tuned(
+    ready: keras.Model, data: ee.Dataset, epochs: int, output: str, models: str
+) -> keras.Model:
+    """Train the same heads and what of the backbone is trainable."""
     small = cifar10.DESIGNS["small-taught"]
     tap = ready.get_layer("activation").output
     branch = blueprint("inverted_residual", tap.shape[1:], small.stem, small.stages[:2])
@@ -99,23 +89,6 @@ def grafted(
     cifar10.begin_with(first, cifar10.trained("small-taught", data, Path(models)))
     rest = with_exits(ready, FROZEN_EXITS[-3:])
     net = keras.Model(ready.input, first.outputs + rest.outputs)
-    teach(net, data, epochs, output, models)
-    return net
-
-
-def with_exits(ready: keras.Model, exits: list[ee.Exit]) -> keras.Model:
-    """The backbone with these exits, without the classifier that it came with."""
-    return ee.keep_exits(ee.attach_exits(ready, exits), exits)
-
-
-def teach(
-    net: keras.Model,
-    data: ee.Dataset,
-    epochs: int,
-    output: str,
-    models: str,
-    weights: tuple[float, ...] | None = None,
-) -> None:
     names = ("small-taught", "large-taught")
     cifar10.descend(
         net,
@@ -124,12 +97,17 @@ def teach(
         Path(output).with_suffix(""),
         rate=0.05,
         weight_decay=1e-3,
-        weights=weights,
         teachers=[cifar10.trained(name, data, Path(models)) for name in names],
     )
+    return net
 
 
-HOW = {"frozen": (frozen, 9.4e6), "tuned": (tuned, 6.4e6), "grafted": (grafted, 6.4e6)}
+def with_exits(ready: keras.Model, exits: list[ee.Exit]) -> keras.Model:
+    """The backbone with these exits, without the classifier that it came with."""
+    return ee.keep_exits(ee.attach_exits(ready, exits), exits)
+
+
+HOW = {"frozen": (frozen, 9.4e6), "grafted": (grafted, 6.4e6), "tuned": (tuned, 6.4e6)}
 """Ways to train, and the bounds on mean MACs that are kept."""
 
 
