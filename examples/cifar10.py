@@ -102,9 +102,9 @@ def pair(data: ee.Dataset, folder: Path) -> keras.Model:
 def averages(net: keras.Model) -> Any:
     """What the last head averages, averaged by a convolution.
 
-    In int8 the result of a pooling has the scale of its map, whose largest values are ten times its
-    means: three steps for a mean, or, where a concatenation asks for a finer scale, a map that is
-    cut off. A convolution's result has a scale of its own.
+    In int8 the result of a pooling has the scale of its map, whose largest values are far above its
+    means: these get a few steps, or, where a concatenation asks for a finer scale, the map is cut
+    off. A convolution's result has a scale of its own.
     """
     pooling = net.get_layer(f"{net.output_names[-1]}_pool")
     convolution = keras.layers.DepthwiseConv2D(

@@ -65,7 +65,7 @@ def test_order_and_repetition_of_samples_do_not_matter(
 def test_samples_that_cores_share_are_answered_as_alone(
     content: bytes, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtimes, "_cores", lambda: 4)
+    monkeypatch.setattr(runtimes, "usable_cores", lambda: 4)
     x, network = int8_inputs(shape, 300), LiteRT(content)
     together = network.run(x)
     assert len(network._interpreters) == 4

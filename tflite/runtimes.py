@@ -4,7 +4,6 @@ Neither sees bytes that `flatbuffer.read` has not checked: what they are given i
 written anew.
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as fb
 from numpy.typing import NDArray
 
+from eexit_tf.cores import usable_cores
 from eexit_tf.errors import UserError
 from eexit_tf.stderr import captured_stderr
 from eexit_tf.tflite import flatbuffer, schema
@@ -85,8 +85,9 @@ class LiteRT:
     def run(self, x: NDArray, *others: NDArray) -> dict[str, NDArray]:
         """See `Runtime.run`."""
         x = check_input(self.model, x, *others)
-        threads = _cores() if len(x) >= SHARED else 1
-        while len(self._interpreters) < threads:
+        if len(x) < SHARED:
+            return _stack(self.model, [self.invoke([sample[None], *others]) for sample in x])
+        while len(self._interpreters) < usable_cores():
             self._interpreters.append(self._interpreter())
         idle: SimpleQueue[Interpreter] = SimpleQueue()
         for interpreter in self._interpreters:
@@ -99,7 +100,7 @@ class LiteRT:
             finally:
                 idle.put(interpreter)
 
-        with ThreadPoolExecutor(threads) as pool:  # LiteRT computes without Python's lock
+        with ThreadPoolExecutor(len(self._interpreters)) as pool:  # it computes without the GIL
             return _stack(self.model, list(pool.map(result, x)))
 
     def invoke(self, inputs: Sequence[NDArray]) -> dict[str, NDArray]:
@@ -167,13 +168,6 @@ RUNTIMES: Mapping[str, type[LiteRT] | type[Tflm]] = MappingProxyType(
     {"litert": LiteRT, "tflm": Tflm}
 )
 """By the names that `--runtime` takes."""
-
-
-def _cores() -> int:
-    """That this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Linux
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def check_input(model: fb.ModelT, x: NDArray, *others: NDArray) -> NDArray:

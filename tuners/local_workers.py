@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+from eexit_tf.cores import usable_cores
 from eexit_tf.reporter import Reporter
 from eexit_tf.tuners.chief import Chief, served
 from eexit_tf.tuners.worker import Address, TrialError
@@ -90,7 +91,7 @@ class LocalWorkers:
         # would make a worker a chief for KerasTuner.
         name = f"local{os.getpid()}-{self._started}"
         self._started += 1
-        threads = str(max(1, len(os.sched_getaffinity(0)) // self._count))
+        threads = str(max(1, usable_cores() // self._count))
         self._processes[name] = subprocess.Popen(
             [*self._command, name, *self._flags],
             env=dict.fromkeys(THREADS, threads) | os.environ,
