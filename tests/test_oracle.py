@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from keras_tuner.engine.trial import Trial, TrialStatus
 
@@ -12,6 +13,7 @@ from eexit_tf.costs import ExitCosts
 from eexit_tf.tuners.archive import save_front
 from eexit_tf.tuners.oracle import ParetoOracle, violation
 from eexit_tf.tuners.proposals import FEWEST_LEARNT
+from eexit_tf.tuners.surrogate import EXPONENT, PLACES, FrontSurrogate
 from eexit_tf.vocabulary import Bounds, Exit, ExitUse, Front, OperatingPoint
 
 REFERENCE = (64.0, 1e6)
@@ -180,6 +182,32 @@ def test_the_best_of_the_space_is_found_sooner_than_by_chance(tmp_path: Path) ->
             end(made, trial, (found, macs))
         needed.append(len(made.end_order))
     assert sum(needed) / len(needed) < 0.5 / chance
+
+
+def test_errors_are_expected_to_fall_with_costs_of_which_trials_say_nothing() -> None:
+    hyperparameters, costs = np.eye(3), np.zeros((3, 5))
+    places = np.log(1e5) + np.log(10) * np.tile(PLACES, (3, 1))
+    accuracies = np.linspace([0.2, 0.3, 0.25], [0.6, 0.7, 0.65], len(PLACES), axis=1)
+    surrogate = FrontSurrogate(hyperparameters, costs, places, accuracies)
+    near, _ = surrogate.predict(hyperparameters, costs, places)
+    assert near == pytest.approx(accuracies, abs=0.1)
+    far, deviation = surrogate.predict(hyperparameters, costs + 100, places + np.log(10))
+    middle = 1 - np.exp(np.log(1 - accuracies).mean(axis=0))
+    assert far == pytest.approx(1 - (1 - np.tile(middle, (3, 1))) * 10**-EXPONENT)
+    assert (deviation > 0).all()
+
+
+def test_an_accuracy_that_no_trial_has_asks_for_dearer_networks(tmp_path: Path) -> None:
+    made = oracle(tmp_path, rejected=lambda v: (v["width"], v["kernel"]) != (16, 5))
+    tried = []
+    for accuracy in (0.50, 0.54, 0.52, 0.53):
+        trial = made.create_trial("tuner0")
+        tried.append(costs(trial.hyperparameters.values).alone_macs(2))
+        end(made, trial, (accuracy, tried[-1]))
+    bounded = oracle(tmp_path, Bounds(min_accuracy=0.7))
+    bounded.reload()
+    proposed = bounded.create_trial("tuner0").hyperparameters.values
+    assert costs(proposed).alone_macs(2) > max(tried)
 
 
 @pytest.mark.parametrize("lost", ["oracle.json", "nothing"])

@@ -127,7 +127,7 @@ class Proposer:
         learnt = np.array([bool(trial.points) for trial in finished])
         if learnt.any():  # what learnt nothing is taken to be as bad as the worst
             accuracies[~learnt] = accuracies[learnt].min(axis=0)
-        surrogate = FrontSurrogate(*_features(networks), accuracies)
+        surrogate = FrontSurrogate(*_features(networks), accuracies=accuracies)
         archive = [point for trial in finished for point in trial.points]
         if running:
             expected = [self._network(values) for values in running]
@@ -189,8 +189,10 @@ class _Network:
     places: NDArray[np.float64]
 
 
-def _features(networks: Sequence[_Network]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    return np.stack([n.hyperparameters for n in networks]), np.stack([n.costs for n in networks])
+def _features(networks: Sequence[_Network]) -> tuple[NDArray[np.float64], ...]:
+    """Hyperparameters, costs and places, as `FrontSurrogate` takes them."""
+    rows = [(network.hyperparameters, network.costs, network.places) for network in networks]
+    return tuple(map(np.stack, zip(*rows, strict=True)))
 
 
 def _distance(network: _Network, others: Sequence[_Network]) -> float:

@@ -24,6 +24,12 @@ SCALES = (0.3, 0.6, 1.2, 2.5, 5.0)
 root of how many there are."""
 NOISES = (1e-3, 1e-2, 5e-2, 0.2)
 """Parts of the variance that are tried as noise."""
+EXPONENT = 0.15
+"""Errors are expected to fall with this power of the MACs (a power law in the size of networks:
+Rosenfeld et al. 2020, arXiv 1909.12673). What trials say otherwise is learnt on top of it; without
+it, nothing is known of costs far from those that were tried."""
+LEAST_ERROR = 1e-3
+"""Smaller ones count as this, so that a front without errors has a logarithm."""
 MOST_TRIALS = 200
 """The best ones, that are learnt from; a fit of so many takes about half a second."""
 
@@ -84,23 +90,27 @@ def staircase(points: Sequence[tuple[float, float]], logs: Array) -> Array:
 class FrontSurrogate:
     """A Gaussian process for each place of the front, all with one kernel.
 
-    The kernel is a Matérn 5/2 with one length for hyperparameters and one for costs. Lengths and
-    noise are those of a small grid with the greatest marginal likelihood (Rasmussen and Williams
-    2006, sections 2.3 and 5.4): no random start, no stopping rule, so the same trials give the
-    same surrogate.
+    It is one of the error's logarithm, less what `EXPONENT` expects. The kernel is a Matérn 5/2
+    with one length for hyperparameters and one for costs. Lengths and noise are those of a small
+    grid with the greatest marginal likelihood (Rasmussen and Williams 2006, sections 2.3 and 5.4):
+    no random start, no stopping rule, so the same trials give the same surrogate.
 
     Args:
         hyperparameters, costs: (trials, features) each, as `Encoder` gives them; the best trials
             first.
-        accuracies: (trials, places), the fronts at their places.
+        places: (trials, places), the logarithms of their mean MACs.
+        accuracies: (trials, places), the fronts there.
     """
 
-    def __init__(self, hyperparameters: Array, costs: Array, accuracies: Array) -> None:
+    def __init__(
+        self, hyperparameters: Array, costs: Array, places: Array, accuracies: Array
+    ) -> None:
         self._known = hyperparameters[:MOST_TRIALS], costs[:MOST_TRIALS]
-        accuracies = accuracies[:MOST_TRIALS]
-        self._mean = accuracies.mean(axis=0)
-        self._scale = np.maximum(accuracies.std(axis=0), 1e-3)
-        target = (accuracies - self._mean) / self._scale
+        errors = np.log(np.maximum(1 - accuracies, LEAST_ERROR)) + EXPONENT * places
+        errors = errors[:MOST_TRIALS]
+        self._mean = errors.mean(axis=0)
+        self._scale = np.maximum(errors.std(axis=0), 1e-3)
+        target = (errors - self._mean) / self._scale
         squared = [_squared(group, group) for group in self._known]
         best = -np.inf
         for scales in product(SCALES, SCALES):
@@ -118,19 +128,21 @@ class FrontSurrogate:
                     self._half = eigenvectors / np.sqrt(spectrum)
         self._weights = self._half @ (self._half.T @ target)
 
-    def predict(self, hyperparameters: Array, costs: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation of the accuracy at each place: (networks, places) each.
+    def predict(self, hyperparameters: Array, costs: Array, places: Array) -> tuple[Array, Array]:
+        """Median and standard deviation of the accuracy at each place: (networks, places) each.
 
-        The deviation is of the front itself, without the noise of another training.
+        The deviation is of the front itself, without the noise of another training, and as large
+        as the logarithm's near the median.
         """
         squared = [
             _squared(group, known)
             for group, known in zip((hyperparameters, costs), self._known, strict=True)
         ]
         kernel = _kernel(squared, self._scales)
-        mean = self._mean + self._scale * (kernel @ self._weights)
+        expected = self._mean + self._scale * (kernel @ self._weights)
+        errors = np.exp(np.minimum(expected - EXPONENT * places, 0))
         unexplained = np.maximum(1 - ((kernel @ self._half) ** 2).sum(axis=1), 1e-9)
-        return mean, self._scale * np.sqrt(self._variance * unexplained)[:, None]
+        return 1 - errors, errors * self._scale * np.sqrt(self._variance * unexplained)[:, None]
 
 
 def expected_gains(
