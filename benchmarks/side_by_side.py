@@ -7,15 +7,16 @@ papers; none is their code. All flip and shift the images. Policies are chosen o
 every budget of `training_runs.BUDGETS`, and judged on the 10,000 test images, executed heads
 charged. A run that is in the JSON file is not done again.
 
-ours             six exits (a cheap head at every tap, a strong one at two) trained jointly,
-                 quantisation-aware in the last fifth of the epochs, every policy searched on the
-                 int8 network's outputs.
+ours             six exits (a cheap head at every tap, a strong one at two) trained jointly and
+                 quantised by their ranges alone, which costs nothing (`quantization.py`); every
+                 policy searched on the int8 network's outputs.
 NACHOS           heads of three convolutions, gates with BCE, then L_cost, then L_peak too (half, a
                  quarter and a quarter of the epochs), one common threshold lowered. One training
                  for half of the backbone's MACs, and its thresholds for every budget; in float32.
 AEBNAS           its heads of one convolution, summed cross-entropy, margin, its grid; in float32.
-hardware-aware   heads of 4 x 4 maximum pooling and a dense layer, quantisation-aware training as
-                 ours, one common threshold from 0.70 to 0.95 on the int8 network's outputs.
+hardware-aware   heads of 4 x 4 maximum pooling and a dense layer, quantisation-aware training in
+                 the last fifth of the epochs, one common threshold from 0.70 to 0.95 on the int8
+                 network's outputs.
 """
 
 from collections.abc import Callable
@@ -42,6 +43,7 @@ from eexit_tf.policies import search_policies
 from eexit_tf.tflite import schema
 from eexit_tf.tflite.inputs import quantise
 from eexit_tf.tflite.lineage import resolve
+from eexit_tf.tflite.model import MultiExit
 from eexit_tf.tflite.quantization import quantize
 from eexit_tf.tflite.runtimes import LiteRT
 from eexit_tf.tflite.splicing.normalize import normalize
@@ -64,7 +66,9 @@ Trained = tuple[ExitCosts, ExitOutputs, Chosen]
 def ours(work: Work) -> Trained:
     exits = [*(Exit(tap, "grid_dense") for tap in TAPS[:-1]), *STRONG, Exit(TAPS[-1])]
     net = attach_exits(work.backbone(), exits, classes=work.data.classes)
-    costs, outputs = exit_costs(net), in_int8(net, work)
+    costs = exit_costs(net)
+    train(net, work, work.epochs)
+    outputs = in_int8(net, quantize(net, work.train, method="ptq"), work)
     return costs, outputs[1], list(search_policies(outputs[0], costs, tolerance=0.002).found)
 
 
@@ -79,7 +83,11 @@ def aebnas(work: Work) -> Trained:
 
 def hardware_aware(work: Work) -> Trained:
     net = with_maximum_heads(work.backbone(), work.data.classes)
-    costs, outputs = exit_costs(net), in_int8(net, work)
+    costs = exit_costs(net)
+    fine = max(1, round(QUANTIZED * work.epochs))
+    train(net, work, work.epochs - fine)
+    multi = quantize(net, work.train, epochs=fine, augmentation=SHIFTED)
+    outputs = in_int8(net, multi, work)
     return costs, outputs[1], tuned(threshold_grid.common, outputs, costs)
 
 
@@ -165,11 +173,8 @@ def in_float(
     return outputs(work.data.validation), outputs(work.data.test)
 
 
-def in_int8(net: keras.Model, work: Work) -> Outputs:
-    """Train jointly, then quantisation-aware; what the int8 file's exits say in LiteRT."""
-    fine = max(1, round(QUANTIZED * work.epochs))
-    train(net, work, work.epochs - fine)
-    multi = quantize(net, work.train, epochs=fine, augmentation=SHIFTED)
+def in_int8(net: keras.Model, multi: MultiExit, work: Work) -> Outputs:
+    """What the exits of the network's int8 file say in LiteRT."""
     runtime = LiteRT(normalize(multi.content), reference=False)
     names = [resolve(runtime.model, exit_.name) for exit_ in exits_of(net)]
     tensors = {index: name for name, index in schema.outputs_by_name(runtime.model).items()}
@@ -224,7 +229,7 @@ def points(front: Any) -> tuple[list[float], list[float]]:
 
 
 def main() -> None:
-    parser = runs.options(HERE, __doc__.splitlines()[0], RECIPES, 2)
+    parser = runs.options(HERE, __doc__.splitlines()[0], RECIPES, 3)
     parser.add_argument("--plot", type=Path, default=HERE.with_suffix(".png"))
     arguments = parser.parse_args()
     done = runs.run_all(arguments, measure)
