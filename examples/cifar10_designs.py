@@ -1,7 +1,12 @@
-"""The networks of `cifar10.py`: set by hand, a stem and stages each, with heads and a training."""
+"""The networks of `cifar10.py`: a stem and stages each, with heads and a training.
+
+All but `searched` were set by hand.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+
+from cifar10_space import CHEAP, STRONG
 
 import eexit_tf as ee
 from eexit_tf.backbones import Stage, Stem, inverted_residual, residual
@@ -10,7 +15,7 @@ from eexit_tf.keras import keras
 
 @dataclass(frozen=True)
 class Design:
-    """A network by hand, how it is trained, and the bounds on mean MACs that files are made for.
+    """A network, how it is trained, and the bounds on mean MACs that files are made for.
 
     Attributes:
         rate: the highest learning rate.
@@ -39,8 +44,7 @@ class Design:
 
 def heads_behind(first: int, *others: int) -> dict[str, str]:
     """A head at each of these blocks, the first one stronger."""
-    cheap = {f"block{number}": "separable3x2_dense" for number in others}
-    return {f"block{first}": "separable5x2_separable3x2_dense"} | cheap
+    return {f"block{first}": STRONG} | {f"block{number}": CHEAP for number in others}
 
 
 DESIGNS = {
@@ -77,6 +81,19 @@ DESIGNS["wide"] = replace(
     stem=Stem(32, stride=2),
     stages=[Stage(32, 2, stride=1), Stage(64, 3), Stage(96, 1)],
     heads=heads_behind(1, 2, 3, 4, 6),
+)
+# What a search found in the space of `cifar10_space.py`; `models/README.md` has its command.
+DESIGNS["searched"] = replace(
+    DESIGNS["small"],
+    stages=[
+        Stage(24, 1, stride=1, expansion=2),
+        Stage(32, 2, expansion=3),
+        Stage(64, 3, expansion=4),
+    ],
+    heads={f"block{number}": STRONG for number in (1, 2)}
+    | {f"block{number}": CHEAP for number in (3, 4, 5, 6)},
+    teachers=("large-taught",),
+    bounds={"2.44M": 2.44e6, "3.1M": 3.1e6},
 )
 DESIGNS["small-taught"] = replace(
     DESIGNS["small"], rate=0.05, after="small", teachers=("large",), bounds={"3.1M": 3.1e6}

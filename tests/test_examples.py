@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,9 +13,12 @@ from networks import multi_exit, order_of
 from space_networks import RESNET8, data_path
 
 from eexit_tf.data import load
+from eexit_tf.network_costs import exit_costs
 from eexit_tf.tflite.interpreter import EarlyExitInterpreter
 from eexit_tf.tflite.splicing import splice
 from eexit_tf.training import scores
+from eexit_tf.tuners.own_space import HyperModelSpace
+from eexit_tf.vocabulary import Bounds
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -67,8 +71,7 @@ def test_cifar10(
     # The taught ones go on with the weights of others, which are made here or kept in a file.
     designs = {
         "small": (2.44,),
-        "large": (9.65, 17),
-        "small-taught": (3.1,),
+        "searched": (2.44, 3.1),
         "teacher": (),
         "second": (),
         "second-taught": (),
@@ -85,6 +88,20 @@ def test_cifar10(
         for bound in bounds:
             card = json.loads((tmp_path / "models" / f"cifar10-{bound}M.json").read_text())
             assert card["mean_macs"] <= bound * 1e6
+
+
+def test_the_searched_network_is_one_of_the_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(EXAMPLES)
+    import cifar10
+
+    space = HyperModelSpace((32, 32, 3), 10, Bounds(max_macs=5e6), spec="cifar10_space:Space")
+    values = {"width1": 24, "depth1": 1, "expansion1": 2, "growth2": 1.5, "depth2": 2}
+    values |= {"expansion2": 3, "growth3": 2.0, "depth3": 3, "expansion3": 4, "strong": 2}
+    designed = cifar10.DESIGNS["searched"].build(
+        SimpleNamespace(input_shape=(32, 32, 3), classes=10)
+    )
+    assert space.costs(values) == exit_costs(designed)
+    assert not space.rejected(values)
 
 
 def test_taught_networks_begin_with_weights_of_others(
