@@ -32,6 +32,13 @@ def test_a_hair_is_no_reason_to_train_on() -> None:
     assert hopeless([(1e4 * 0.999, 0.79)], 3, trials, REFERENCE)
 
 
+def test_a_trial_is_stopped_when_even_a_steep_rise_leaves_it_below_the_wanted_accuracy() -> None:
+    trials = earlier(0.1)
+    cheap = [(2e3, 0.4)]  # may come to 0.7, where there is nothing yet
+    assert not hopeless(cheap, 3, trials, REFERENCE, min_accuracy=0.69)
+    assert hopeless(cheap, 3, trials, REFERENCE, min_accuracy=0.71)
+
+
 def test_errors_that_grew_leave_no_less_than_there_is() -> None:
     trials = earlier(-0.05)
     assert not hopeless([(2e4, 0.93)], 3, trials, REFERENCE)

@@ -1,5 +1,6 @@
 """A real training in a search, beside trials that ended well or badly."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -8,6 +9,7 @@ import pytest
 from lines import Lines
 
 from eexit_tf.data import load
+from eexit_tf.errors import UserError
 from eexit_tf.tuners import stopping
 from eexit_tf.tuners.archive import load_front, save_front
 from eexit_tf.tuners.rungs import FEWEST_COMPARED, Climb
@@ -33,22 +35,25 @@ def ended_at(accuracy: float) -> Any:
     return train
 
 
-@pytest.mark.parametrize("others", [1.0, 0.02])
+@pytest.mark.parametrize(
+    ("others", "min_accuracy", "stops"), [(1.0, None, True), (0.02, None, False), (0.02, 1.0, True)]
+)
 def test_a_training_that_can_add_nothing_ends_at_a_rung_and_the_log_says_so(
-    some_digits: Path, tmp_path: Path, others: float
+    some_digits: Path, tmp_path: Path, others: float, min_accuracy: float | None, stops: bool
 ) -> None:
     lines = Lines()
 
     def run(trials: int) -> None:
-        search(
-            load(str(some_digits)),
-            tmp_path,
-            bounds=Bounds(max_macs=15_000),
-            max_trials=trials,
-            epochs=EPOCHS,
-            seed=3,
-            reporter=lines,
-        )
+        with pytest.raises(UserError) if min_accuracy else nullcontext():  # nothing is so good
+            search(
+                load(str(some_digits)),
+                tmp_path,
+                bounds=Bounds(max_macs=15_000, min_accuracy=min_accuracy),
+                max_trials=trials,
+                epochs=EPOCHS,
+                seed=3,
+                reporter=lines,
+            )
 
     with patch.object(ExitTuner, "_train", ended_at(others)):
         run(FEWEST_COMPARED)
@@ -60,7 +65,7 @@ def test_a_training_that_can_add_nothing_ends_at_a_rung_and_the_log_says_so(
     front = [(point.mean_macs, point.val_accuracy) for point in load_front(directory)]
     assert len(lines.said) == FEWEST_COMPARED + 1
     assert "stopped" not in "".join(lines.said[:-1])
-    if others == 1:
+    if stops:
         assert climb.stopped == RUNG
         assert list(climb.rungs) == [RUNG]
         assert front == climb.rungs[RUNG]  # nothing was trained after it

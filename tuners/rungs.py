@@ -84,6 +84,7 @@ def hopeless(
     epoch: int,
     earlier: Iterable[tuple[Climb, Points]],
     reference_macs: tuple[float, float],
+    min_accuracy: float = 0.0,
 ) -> bool:
     """Whether a trial with this front at a rung would add nothing to the earlier trials' fronts.
 
@@ -92,6 +93,7 @@ def hopeless(
         epoch: of the rung.
         earlier: of each finished trial how it rose, and its final front.
         reference_macs: the range of costs that counts.
+        min_accuracy: below it a point counts nothing.
     """
     logs = _logs(reference_macs)
     earlier = list(earlier)
@@ -99,7 +101,8 @@ def hopeless(
     if len(factors) < FEWEST_COMPARED:
         return False
     seen = np.concatenate(factors)
-    archive = np.max([staircase(final, logs) for _, final in earlier], axis=0)
+    fronts = [staircase(final, logs) for _, final in earlier]
+    archive = np.maximum(np.max(fronts, axis=0), min_accuracy)
     now = staircase(points, logs)
     least = min(1.0, exp(seen.mean() - DEVIATIONS * seen.std()))
     most = np.where(now > 0, 1 - (1 - now) * least, 0)

@@ -30,6 +30,7 @@ class StopHopeless(keras.callbacks.Callback):
         validation: what the fronts are measured on.
         epochs: of the whole training.
         bounds: that policies keep, known before training.
+        min_accuracy: below it a point counts nothing.
         directory: the trial's folder.
         reference_macs: from where to where costs count.
     """
@@ -41,6 +42,7 @@ class StopHopeless(keras.callbacks.Callback):
         *,
         epochs: int,
         bounds: Bounds,
+        min_accuracy: float,
         directory: Path,
         reference_macs: tuple[float, float],
     ) -> None:
@@ -49,6 +51,7 @@ class StopHopeless(keras.callbacks.Callback):
         self._validation = validation
         self._epochs = rung_epochs(epochs)
         self._bounds = bounds
+        self._min_accuracy = min_accuracy
         self._directory = directory
         self._reference_macs = reference_macs
         self._climb = Climb({})
@@ -65,7 +68,13 @@ class StopHopeless(keras.callbacks.Callback):
         costs = exit_costs(self._net)
         found = search_policies(outputs, costs, self._bounds, effort=EFFORT).found
         points = [(result.mean_macs, result.accuracy) for _, result in found]
-        stop = hopeless(points, epoch, earlier_trials(self._directory), self._reference_macs)
+        stop = hopeless(
+            points,
+            epoch,
+            earlier_trials(self._directory),
+            self._reference_macs,
+            self._min_accuracy,
+        )
         self._climb = Climb({**self._climb.rungs, epoch: points}, epoch if stop else None)
         self._climb.save(self._directory)
         if stop:

@@ -118,6 +118,7 @@ class ExitTuner(keras_tuner.Tuner):
             data.validation,
             epochs=epochs,
             bounds=known_before_training(bounds),
+            min_accuracy=bounds.min_accuracy or 0.0,
             directory=directory,
             reference_macs=self._reference_macs,
         )
