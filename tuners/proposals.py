@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 from keras_tuner.engine.hyperparameters import HyperParameter
-from numpy.typing import NDArray
 
 from eexit_tf.costs import ExitCosts
 from eexit_tf.tuners.evolution import Values, child, every_point, random_point
 from eexit_tf.tuners.surrogate import (
+    Array,
     Encoder,
     FrontSurrogate,
     expected_gains,
@@ -116,7 +116,7 @@ class Proposer:
 
     def _judge(
         self, finished: Sequence[Finished], running: Sequence[Values]
-    ) -> "Callable[[list[_Network]], NDArray[np.float64]]":
+    ) -> "Callable[[list[_Network]], Array]":
         networks = [self._network(trial.values) for trial in finished]
         accuracies = np.stack(
             [
@@ -127,7 +127,7 @@ class Proposer:
         learnt = np.array([bool(trial.points) for trial in finished])
         if learnt.any():  # what learnt nothing is taken to be as bad as the worst
             accuracies[~learnt] = accuracies[learnt].min(axis=0)
-        surrogate = FrontSurrogate(*_features(networks), accuracies=accuracies)
+        surrogate = FrontSurrogate(*_features(networks), accuracies)
         archive = [point for trial in finished for point in trial.points]
         if running:
             expected = [self._network(values) for values in running]
@@ -135,7 +135,7 @@ class Proposer:
             for network, mean in zip(expected, means, strict=True):
                 archive += zip(np.exp(network.places).tolist(), mean.tolist(), strict=True)
 
-        def gains(pool: list[_Network]) -> NDArray[np.float64]:
+        def gains(pool: list[_Network]) -> Array:
             if not pool:
                 return np.zeros(0)
             return expected_gains(
@@ -184,15 +184,18 @@ class _Network:
     """What is known of a network without training; see `surrogate` for the vectors."""
 
     values: Values
-    hyperparameters: NDArray[np.float64]
-    costs: NDArray[np.float64]
-    places: NDArray[np.float64]
+    hyperparameters: Array
+    costs: Array
+    places: Array
 
 
-def _features(networks: Sequence[_Network]) -> tuple[NDArray[np.float64], ...]:
+def _features(networks: Sequence[_Network]) -> tuple[Array, Array, Array]:
     """Hyperparameters, costs and places, as `FrontSurrogate` takes them."""
-    rows = [(network.hyperparameters, network.costs, network.places) for network in networks]
-    return tuple(map(np.stack, zip(*rows, strict=True)))
+    return (
+        np.stack([network.hyperparameters for network in networks]),
+        np.stack([network.costs for network in networks]),
+        np.stack([network.places for network in networks]),
+    )
 
 
 def _distance(network: _Network, others: Sequence[_Network]) -> float:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eexit_tf.files import parsing, write_json
-from eexit_tf.tuners.surrogate import staircase
+from eexit_tf.tuners.surrogate import errors, staircase
 
 RUNGS = "rungs.json"
 PARTS = (1 / 3, 2 / 3)
@@ -35,8 +35,6 @@ COSTS = 64
 DEVIATIONS = 3
 LEAST_GAIN = 0.001
 """Part of the archive's hypervolume; a trial that would add less is stopped."""
-LEAST_ERROR = 0.001
-"""Smaller ones are taken for this one, so that a factor exists."""
 
 Points = Sequence[tuple[float, float]]
 """(mean MACs, accuracy) of a front."""
@@ -139,10 +137,6 @@ def _factors(
             before = staircase(climb.rungs[epoch], logs)
             reached = before > 0
             if reached.any():
-                after = _errors(staircase(final, logs)[reached])
-                factors.append(np.log(after / _errors(before[reached])))
+                after = errors(staircase(final, logs)[reached])
+                factors.append(np.log(after / errors(before[reached])))
     return factors
-
-
-def _errors(accuracies: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.maximum(1 - accuracies, LEAST_ERROR)

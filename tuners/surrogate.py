@@ -29,7 +29,7 @@ EXPONENT = 0.15
 Rosenfeld et al. 2020, arXiv 1909.12673). What trials say otherwise is learnt on top of it; without
 it, nothing is known of costs far from those that were tried."""
 LEAST_ERROR = 1e-3
-"""Smaller ones count as this, so that a front without errors has a logarithm."""
+"""Smaller ones are taken for this one, so that each has a logarithm."""
 MOST_TRIALS = 200
 """The best ones, that are learnt from; a fit of so many takes about half a second."""
 
@@ -87,6 +87,11 @@ def staircase(points: Sequence[tuple[float, float]], logs: Array) -> Array:
     return best[np.searchsorted(np.log(macs) - 1e-9, logs, side="right")]
 
 
+def errors(accuracies: Array) -> Array:
+    """What is wrong, `LEAST_ERROR` at least."""
+    return np.maximum(1 - accuracies, LEAST_ERROR)
+
+
 class FrontSurrogate:
     """A Gaussian process for each place of the front, all with one kernel.
 
@@ -106,11 +111,10 @@ class FrontSurrogate:
         self, hyperparameters: Array, costs: Array, places: Array, accuracies: Array
     ) -> None:
         self._known = hyperparameters[:MOST_TRIALS], costs[:MOST_TRIALS]
-        errors = np.log(np.maximum(1 - accuracies, LEAST_ERROR)) + EXPONENT * places
-        errors = errors[:MOST_TRIALS]
-        self._mean = errors.mean(axis=0)
-        self._scale = np.maximum(errors.std(axis=0), 1e-3)
-        target = (errors - self._mean) / self._scale
+        logs = (np.log(errors(accuracies)) + EXPONENT * places)[:MOST_TRIALS]
+        self._mean = logs.mean(axis=0)
+        self._scale = np.maximum(logs.std(axis=0), 1e-3)
+        target = (logs - self._mean) / self._scale
         squared = [_squared(group, group) for group in self._known]
         best = -np.inf
         for scales in product(SCALES, SCALES):
@@ -140,9 +144,9 @@ class FrontSurrogate:
         ]
         kernel = _kernel(squared, self._scales)
         expected = self._mean + self._scale * (kernel @ self._weights)
-        errors = np.exp(np.minimum(expected - EXPONENT * places, 0))
+        error = np.exp(np.minimum(expected - EXPONENT * places, 0))
         unexplained = np.maximum(1 - ((kernel @ self._half) ** 2).sum(axis=1), 1e-9)
-        return 1 - errors, errors * self._scale * np.sqrt(self._variance * unexplained)[:, None]
+        return 1 - error, error * self._scale * np.sqrt(self._variance * unexplained)[:, None]
 
 
 def expected_gains(
