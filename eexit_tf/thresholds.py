@@ -5,13 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from eexit_tf.costs import ExitCosts
 from eexit_tf.outputs import ExitOutputs
-from eexit_tf.policies import PolicyScore
-from eexit_tf.threshold_search import ThresholdSearch
-from eexit_tf.vocabulary import LEVELS
-
-EFFORT = 1e9
-"""Numbers that a search may look at, about 1e8 a second."""
+from eexit_tf.policies import PolicyScore, search_policies
+from eexit_tf.vocabulary import LEVELS, Bounds, Exit
 
 
 @dataclass(frozen=True)
@@ -29,12 +26,13 @@ class BestThresholds:
 
 
 def best_thresholds(
-    outputs: ExitOutputs,
-    leave_macs: tuple[int, ...],
-    max_mean_macs: float,
-    effort: float = EFFORT,
+    outputs: ExitOutputs, leave_macs: Sequence[int], max_mean_macs: float, effort: float = 1e9
 ) -> BestThresholds | None:
     """The thresholds with the most right answers at no more mean MACs; the cheapest of equals.
+
+    `search_policies` finds them, as all exits were used: what it costs to leave at one does not
+    depend on the others. An exit without which it is better lets the fewest leave, at the highest
+    threshold.
 
     Of the levels that do the same on these samples, the one halfway is taken (rounded up).
 
@@ -42,18 +40,36 @@ def best_thresholds(
         outputs: of all the exits, in the order in which they are asked.
         leave_macs: what a sample costs that leaves at each, not falling.
         max_mean_macs: the budget.
-        effort: numbers that may be looked at. Without more than five exits and thousands of
-            samples, the default is hardly ever needed; a search that needs more stops there.
+        effort: see `search_policies`.
 
     Returns:
         nothing if all thresholds cost too much.
     """
-    search = ThresholdSearch(outputs, leave_macs, max_mean_macs, effort)
-    search.run()
-    if search.best is None:
+    exits = tuple(Exit(f"exit{number}") for number in range(len(leave_macs)))
+    nothing = (0,) * len(exits)
+    costs = ExitCosts(exits, tuple(leave_macs), nothing, nothing, nothing, decision=0)
+    search = search_policies(
+        _at_most_at_the_highest(outputs), costs, Bounds(max_mean_macs=max_mean_macs), effort=effort
+    )
+    if not search.found:
         return None
-    missed = max(search.missed - search.correct, 0)
-    return BestThresholds(_halfway(outputs, search.best), missed / search.samples)
+    policy, _ = max(search.found, key=lambda each: (each[1].correct, -each[1].total_macs))
+    levels = dict(zip(policy.exits, policy.thresholds, strict=True))
+    asked = tuple(levels.get(number, LEVELS - 1) for number in range(len(exits) - 1))
+    return BestThresholds(_halfway(outputs, asked), search.gap)
+
+
+def _at_most_at_the_highest(outputs: ExitOutputs) -> ExitOutputs:
+    """The same, where a sample answers later as at the first exit that has the highest level.
+
+    No threshold keeps it there from leaving. So no policy that leaves this exit out is better than
+    the one with its highest threshold instead.
+    """
+    right = outputs.right.copy()
+    for number, levels in enumerate(outputs.levels[:-1]):
+        sure = levels == LEVELS - 1
+        right[number + 1 :, sure] = right[number, sure]
+    return ExitOutputs(outputs.levels, right)
 
 
 def score_thresholds(

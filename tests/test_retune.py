@@ -29,6 +29,8 @@ def random_outputs(seed: int, exits: int, samples: int, distinct: int) -> ExitOu
     """Exits that get better, with confidences that say something, of few different levels."""
     rng = np.random.default_rng(seed)
     steps = np.sort(rng.choice(256, distinct, replace=False))
+    if seed % 2:
+        steps[distinct // 2 :] = 255  # no threshold keeps these there
     hard = rng.random(samples)
     skill = np.linspace(0.5, 0.9, exits)[:, None]
     right = rng.random((exits, samples)) < np.clip(1.4 * skill - 0.6 * hard, 0, 1)

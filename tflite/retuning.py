@@ -34,9 +34,9 @@ def retune(
     """Change the thresholds of a self-exiting file; nothing else in it changes.
 
     They are given, or searched on samples: of all thresholds for the file's exits the ones with
-    the most right answers within the bounds, and the cheapest of several such (exactly, see
-    `eexit_tf.threshold_search`). All exits stay, in their order, so that the result can be worse
-    than that of `compile`, which may leave exits out.
+    the most right answers within the bounds, and the cheapest of several such (see
+    `eexit_tf.thresholds.best_thresholds`). All exits stay, in their order, so that the result can
+    be worse than that of `compile`, which may leave exits out.
 
     If there is a card beside the file, one is written beside the output, with what is known now:
     after a search what the new thresholds do on the samples, otherwise shares, mean MACs and
