@@ -6,8 +6,7 @@ Others begin with the trained weights of one network and have others as their te
 made before in the same folder, or kept in `examples/models`:
 
     small           for 2.44 M
-    searched        for 2.44 M and 3.1 M: what a search found, see cifar10_space.py, taught by
-                    large-taught
+    searched        for 2.44 M: what a search found, see cifar10_space.py, taught by large-taught
     large, wide     for 9.65 M and 17 M
     small-taught    for 3.1 M: small, taught by large
     large-taught    for 9.65 M and 17 M: large, taught by small-taught, large and wide together

@@ -93,7 +93,6 @@ DESIGNS["searched"] = replace(
     heads={f"block{number}": STRONG for number in (1, 2)}
     | {f"block{number}": CHEAP for number in (3, 4, 5, 6)},
     teachers=("large-taught",),
-    bounds={"2.44M": 2.44e6, "3.1M": 3.1e6},
 )
 DESIGNS["small-taught"] = replace(
     DESIGNS["small"], rate=0.05, after="small", teachers=("large",), bounds={"3.1M": 3.1e6}
