@@ -36,6 +36,7 @@ from typing import Any
 
 import numpy as np
 from cifar10_designs import DESIGNS
+from growth import begin_with
 from kept_weights import restore
 
 import eexit_tf as ee
@@ -54,6 +55,7 @@ KEPT = {
     "large-taught": "cifar10-large.tflite",
     "fine-taught": "cifar10-fine.tflite",
     "deep-taught": "cifar10-9.65M.tflite",
+    "searched": "cifar10-searched.tflite",
 }
 """Files that stand in for a network's trained weights where those are not."""
 
@@ -66,15 +68,6 @@ def trained(name: str, data: ee.Dataset, folder: Path) -> keras.Model:
         return restore(net, MODELS / KEPT[name], data.train.x[:2000])
     net.load_weights(weights)
     return net
-
-
-def begin_with(net: keras.Model, source: keras.Model) -> None:
-    """Give a network another one's weights, where their layers have the same names and shapes."""
-    layers = {layer.name: layer for layer in net.layers}
-    for given in source.layers:
-        layer = layers.get(given.name)
-        if layer and [w.shape for w in layer.weights] == [w.shape for w in given.weights]:
-            layer.set_weights(given.get_weights())
 
 
 def pair(data: ee.Dataset, folder: Path) -> keras.Model:

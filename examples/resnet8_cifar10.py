@@ -27,6 +27,7 @@ import sys
 from pathlib import Path
 
 import cifar10
+from growth import begin_with
 
 import eexit_tf as ee
 from eexit_tf import tflite
@@ -86,7 +87,7 @@ def tuned(
     maps = extend({branch.input: tap}, branch.taps)[-1]
     graft = [ee.Exit("block3", small.heads["block3"])]
     first = ee.attach_exits(keras.Model(ready.input, maps), graft, classes=data.classes)
-    cifar10.begin_with(first, cifar10.trained("small-taught", data, Path(models)))
+    begin_with(first, cifar10.trained("small-taught", data, Path(models)))
     rest = with_exits(ready, FROZEN_EXITS[-3:])
     net = keras.Model(ready.input, first.outputs + rest.outputs)
     names = ("small-taught", "large-taught")

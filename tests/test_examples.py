@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,13 +13,15 @@ import pytest
 from networks import multi_exit, order_of
 from space_networks import RESNET8, data_path
 
+from eexit_tf.backbones import Stage, Stem, inverted_residual
 from eexit_tf.data import load
+from eexit_tf.exits import attach_exits
 from eexit_tf.network_costs import exit_costs
 from eexit_tf.tflite.interpreter import EarlyExitInterpreter
 from eexit_tf.tflite.splicing import splice
-from eexit_tf.training import scores
+from eexit_tf.training import LEARNING_RATE, scores
 from eexit_tf.tuners.own_space import HyperModelSpace
-from eexit_tf.vocabulary import Bounds
+from eexit_tf.vocabulary import Bounds, Exit
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -110,6 +113,7 @@ def test_taught_networks_begin_with_weights_of_others(
     few_images(tmp_path / "few.npz")
     monkeypatch.syspath_prepend(EXAMPLES)
     import cifar10
+    import growth
 
     data = load(str(tmp_path / "few.npz"))
     built = {name: design.build(data) for name, design in cifar10.DESIGNS.items()}
@@ -117,10 +121,55 @@ def test_taught_networks_begin_with_weights_of_others(
         assert {*design.teachers} <= {*built}
         if design.after:
             before = built[name].get_weights()
-            cifar10.begin_with(built[name], built[design.after])
+            growth.begin_with(built[name], built[design.after])
             weights = zip(before, built[name].get_weights(), strict=True)
             same = sum(old.size for old, new in weights if np.array_equal(old, new))
             assert same < 0.5 * sum(old.size for old in before)
+
+
+def test_a_grown_network_says_what_its_source_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new block changes nothing, and its head is that of the block before."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    import growth
+
+    before = [Stage(8, 1, stride=1), Stage(12, 2), Stage(16, 1)]
+    after = [replace(stage, depth=depth) for stage, depth in zip(before, (3, 2, 2), strict=True)]
+    assert growth.counterparts(after, before) == {1: 1, 2: 1, 3: 1, 4: 2, 5: 3, 6: 4, 7: 4}
+    source, net = (
+        attach_exits(
+            inverted_residual((16, 16, 3), stem=Stem(8), stages=stages),
+            [Exit(f"block{n}") for n in range(1, 1 + sum(stage.depth for stage in stages))],
+            classes=5,
+        )
+        for stages in (before, after)
+    )
+    rng = np.random.default_rng(0)
+    source.set_weights([w + rng.uniform(0, 0.1, w.shape) for w in source.get_weights()])
+    growth.grow(net, after, source, before)
+    x = rng.normal(size=(50, 16, 16, 3)).astype(np.float32)
+    said, expected = scores(net, x), scores(source, x)
+    for exit_, old in enumerate((0, 0, 0, 1, 2, 3, 3)):
+        np.testing.assert_allclose(said[exit_], expected[old], atol=1e-5)
+    assert len({score.tobytes() for score in expected}) == len(expected)
+
+
+def test_the_search_grows_the_searched_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few_images(tmp_path / "few.npz")
+    monkeypatch.syspath_prepend(EXAMPLES)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CIFAR10", "few.npz")
+    import cifar10
+
+    space = HyperModelSpace((32, 32, 3), 10, Bounds(max_macs=30e6), spec="cifar10_growth:Growth")
+    values = {"fine": "stage2", "depth1": 1, "depth2": 2, "depth3": 4, "strong": 2}
+    net = space.full_network(values)
+    kept = cifar10.trained("searched", load("few.npz"), tmp_path)
+    layers = [built.get_layer("block6_project_conv") for built in (net, kept)]
+    np.testing.assert_array_equal(*(layer.get_weights()[0] for layer in layers))
+    assert [built.get_layer("block6").output.shape[1] for built in (net, kept)] == [8, 4]
+    assert space.learning_rate < LEARNING_RATE
 
 
 def test_weights_of_a_kept_file_say_what_the_file_says(

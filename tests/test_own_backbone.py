@@ -18,8 +18,8 @@ from eexit_tf.keras3 import from_keras3
 from eexit_tf.network_costs import exit_costs
 from eexit_tf.own_models import load_own_model, scale_input
 from eexit_tf.taps import MOST, apart, clean_taps
-from eexit_tf.training import fit
-from eexit_tf.tuners.own_space import BackboneSpace
+from eexit_tf.training import LEARNING_RATE, fit
+from eexit_tf.tuners.own_space import BackboneSpace, HyperModelSpace
 from eexit_tf.vocabulary import Bounds, Exit
 
 CLASSES = 10
@@ -161,6 +161,18 @@ def test_a_trial_is_described_by_its_own_choices_and_its_strongest_head(
     assert space.describe(hp.values | two) == "width 4, conv3_conv3_dense"
 
 
+def test_a_space_may_have_its_own_learning_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    rates = [
+        HyperModelSpace((8, 8, 1), CLASSES, Bounds(), spec=f"mine:{name}").learning_rate
+        for name in ("Space", "Trained")
+    ]
+    assert rates == [LEARNING_RATE, 1e-4]
+
+
 MINE = """
 import keras_tuner
 from tf_keras import layers, Model, Sequential
@@ -213,6 +225,12 @@ class Space(keras_tuner.HyperModel):
     def build(self, hp):
         return attach_exits(backbone(hp), [Exit("one"), Exit("two", "grid_dense")], classes=10)
 
+class Trained(Space):
+    learning_rate = 1e-4
+
+class Unlearning(Space):
+    learning_rate = 0.0
+
 class Logits(keras_tuner.HyperModel):
     def build(self, hp):
         return logits()
@@ -261,6 +279,7 @@ def test_wrong_options_are_explained(eexit_tf: Run, some_digits: Path, tmp_path:
         (["--backbone", "mine:between"], "takes first, second; expected hp or nothing"),
         (["--backbone", "mine:operation"], "'add' is a Add, which tf_keras does not have"),
         (["--backbone", "mine:unnamed", "--max-macs", "10"], "reading the 64 values of an input"),
+        (["--space", "mine:Unlearning"], "of mine:Unlearning is 0.0; expected a float above 0"),
         (["--space", "mine:Logits"], "is not that of a softmax"),
     ):
         run = eexit_tf(

@@ -176,6 +176,9 @@ class BackboneSpace(OwnSpace):
 class HyperModelSpace(OwnSpace):
     """The user's own `HyperModel`, whose networks have one softmax output an exit.
 
+    An attribute `learning_rate` of it is the highest of the trainings: networks that come with
+    trained weights want less than new ones.
+
     Args:
         spec: `module:function`, which returns it.
         input_shape, classes, bounds: see `CandidateSpace`.
@@ -201,6 +204,13 @@ class HyperModelSpace(OwnSpace):
             raise UserError(
                 f"{spec} returned a {type(made).__name__}; expected a keras_tuner.HyperModel"
             )
+        rate = getattr(made, "learning_rate", self.learning_rate)
+        if not isinstance(rate, float) or not rate > 0:
+            raise UserError(
+                f"the learning_rate of {spec} is {rate!r}; expected a float above 0, such as "
+                f"{FINE_TUNING_RATE}"
+            )
+        self.learning_rate = rate
         self._hypermodel = made
         self.discover()
 
