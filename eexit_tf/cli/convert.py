@@ -108,7 +108,8 @@ def convert(
             reporter=reporter,
         )
     written, size = save(model, output, layout)
+    exits = "1 exit" if len(model.exits) == 1 else f"{len(model.exits)} exits"
     out.print(
         f"{written}: {model.val_accuracy:.2%} at {model.mean_macs:,.0f} mean MACs on validation "
-        f"data, {len(model.exits)} exits, {size}"
+        f"data, {exits}, {size}"
     )
