@@ -15,6 +15,8 @@ made before in the same folder, or kept in `examples/models`:
     teacher         for no bound: it only teaches
     deep-taught     for 6.5 M and 9.65 M: fine-taught with two more blocks, taught by teacher and
                     large-taught
+    grown           for 9.65 M and 17 M: what a search made of searched, see cifar10_growth.py,
+                    taught by teacher and deep-taught
     second          for no bound: another network of few weights and many MACs, taught by
                     large-taught
     second-taught   for no bound: second, trained on, taught by teacher as well
@@ -35,8 +37,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cifar10_designs import DESIGNS
-from growth import begin_with
+from cifar10_designs import DESIGNS, Design
+from growth import begin_with, grow
 from kept_weights import restore
 
 import eexit_tf as ee
@@ -116,7 +118,7 @@ def train(name: str, data: ee.Dataset, epochs: int, folder: Path) -> keras.Model
     if not (folder / f"{name}.weights.h5").exists():
         net = design.build(data)
         if design.after:
-            begin_with(net, trained(design.after, data, folder))
+            begin(net, design, trained(design.after, data, folder))
         teachers = [trained(teacher, data, folder) for teacher in design.teachers]
         descend(
             net,
@@ -129,6 +131,14 @@ def train(name: str, data: ee.Dataset, epochs: int, folder: Path) -> keras.Model
             teachers=teachers,
         )
     return trained(name, data, folder)
+
+
+def begin(net: keras.Model, design: Design, source: keras.Model) -> None:
+    """Give a network the weights that its design begins with."""
+    if design.grown:
+        grow(net, design.stages, source, DESIGNS[design.after].stages)
+    else:
+        begin_with(net, source)
 
 
 def descend(

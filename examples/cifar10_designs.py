@@ -1,6 +1,6 @@
 """The networks of `cifar10.py`: a stem and stages each, with heads and a training.
 
-All but `searched` were set by hand.
+All but `searched` and `grown` were set by hand.
 """
 
 from collections.abc import Callable
@@ -21,6 +21,7 @@ class Design:
         rate: the highest learning rate.
         weight_decay: of kernels.
         after: whose trained weights it begins with.
+        grown: from that network's stages, block by block, rather than by the names of layers.
         teachers: whose trained last exits teach it together.
         weights: of the exits in the loss; all the same if not given.
     """
@@ -33,6 +34,7 @@ class Design:
     rate: float = 0.1
     weight_decay: float = 2e-3
     after: str = ""
+    grown: bool = False
     teachers: tuple[str, ...] = ()
     weights: tuple[float, ...] | None = None
 
@@ -131,4 +133,21 @@ DESIGNS["second"] = Design(
 )
 DESIGNS["second-taught"] = replace(
     DESIGNS["second"], rate=0.05, after="second", teachers=("teacher", "large-taught")
+)
+# What a search made of `searched`, in the space of `cifar10_growth.py`.
+DESIGNS["grown"] = replace(
+    DESIGNS["searched"],
+    stem=Stem(24, stride=1),
+    stages=[
+        Stage(24, 1, stride=1, expansion=2),
+        Stage(32, 4, expansion=3),
+        Stage(64, 7, expansion=4),
+    ],
+    heads=heads_behind(1, 3, 6, 7, 8, 9, 10, 12),
+    bounds={"9.65M": 9.65e6, "17M": 17e6},
+    rate=0.05,
+    after="searched",
+    grown=True,
+    teachers=("teacher", "deep-taught"),
+    weights=(1, 1, 1, 1, 1, 1, 2, 4),
 )
