@@ -21,6 +21,7 @@ KEPT = {
     "cifar10-fine": "cifar10.npz",
     "cifar10-large": "cifar10.npz",
     "cifar10-searched": "cifar10.npz",
+    "cifar10-grown": "cifar10.npz",
     "cifar10-commands": "cifar10.npz",
     "har": "har_smartwatch.npz",
     "kws": "kws12_mfcc.npz",
