@@ -3,9 +3,9 @@
     CIFAR10=cifar10 eexit-tf search --dataset cifar10 --output DIR --space cifar10_growth:Growth
 
 in this folder. Each network begins with the weights of the one that the search in `cifar10_space`
-led to (`models/searched.weights.h5`, or the kept file). So a few epochs tell how good it will be;
-from nothing they tell how fast it learns. `CIFAR10` is the data set, as for `--dataset`: the
-weights from the kept file need images to go with them.
+led to (`models/searched.weights.h5`, or the kept file), so that no trial learns from nothing; what
+more MACs will be worth takes more epochs than a few to show. `CIFAR10` is the data set, as for
+`--dataset`: the weights from the kept file need images to go with them.
 """
 
 import os
