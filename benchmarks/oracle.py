@@ -33,6 +33,7 @@ from keras_tuner.engine.trial import TrialStatus
 from oracle_report import Curve, plot, report
 
 from eexit_tf.costs import ExitCosts
+from eexit_tf.files import write_json
 from eexit_tf.outputs import ExitOutputs
 from eexit_tf.pareto import hypervolume, pareto_front
 from eexit_tf.policies import Policy, score
@@ -202,8 +203,7 @@ def run(
         METHODS[name](replay, trials, seed)
     thought = process_time() - begin
     if path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"curve": replay.curve, "thought": thought}))
+        write_json(path, {"curve": replay.curve, "thought": thought})
     return replay.curve, thought
 
 

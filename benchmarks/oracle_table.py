@@ -146,7 +146,9 @@ def network(values: dict[str, Any]) -> Any:
     exits = [Exit(tap, head) for tap in backbones.taps(backbone) for head in HEADS]
     net = attach_exits(backbone, exits, classes=10)
     costs = exit_costs(net)
-    return keep_exits(net, [e for i, e in enumerate(costs.exits) if costs.alone_macs(i) <= MAX_MACS])
+    return keep_exits(
+        net, [e for i, e in enumerate(costs.exits) if costs.alone_macs(i) <= MAX_MACS]
+    )
 
 
 def _digits() -> tuple[Any, Any]:

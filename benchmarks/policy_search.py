@@ -9,7 +9,6 @@ time, so that a busy machine does not count.
 """
 
 import argparse
-import json
 import platform
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from eexit_tf.costs import ExitCosts, decision_macs
+from eexit_tf.files import write_json
 from eexit_tf.outputs import ExitOutputs
 from eexit_tf.pareto import pareto_front
 from eexit_tf.policies import Policy, PolicyScore, PolicySearch, score, search_policies
@@ -229,7 +229,7 @@ def main() -> None:
             "aebnas": against,
             "optimism": optimism,
         }
-        arguments.json.write_text(json.dumps(report, indent=1))
+        write_json(arguments.json, report)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from eexit_tf.policies import search_policies
 from eexit_tf.tflite.outputs import exit_outputs as file_outputs
 from eexit_tf.tflite.quantization import LEARNING_RATE, quantize
 from eexit_tf.tflite.splicing.normalize import normalize
-from eexit_tf.training import exit_outputs, fit
+from eexit_tf.training import exit_outputs, fit, save_weights
 
 FLOAT, FLOAT_TUNED = "float32", "float32, fine-tuned"
 WAYS: dict[str, dict[str, Any]] = {
@@ -54,7 +54,7 @@ def trained(seed: int, work: Work, folder: Path) -> keras.Model:
     weights = folder / f"quantization-{seed}.weights.h5"
     if not weights.exists():
         fit(net, work.train, epochs=work.epochs, batch_size=runs.BATCH, augmentation=SHIFTED)
-        net.save_weights(weights)
+        save_weights(net, weights)
     net.load_weights(weights)
     return net
 

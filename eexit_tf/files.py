@@ -42,7 +42,14 @@ def parsing(path: Path, what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+    except (
+        AttributeError,
+        KeyError,
+        OverflowError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         said = f"no {error}" if isinstance(error, KeyError) else error
         raise UserError(f"{path} is not {what}: {said}") from error
 

@@ -28,8 +28,6 @@ POOLED = "pool_dense"
 GRID = "grid_dense"
 NACHOS = "nachos_dense"
 NACHOS_WIDTHS = (32, 64, 128)
-HEADS = (POOLED, GRID, "conv3_dense")
-"""A good choice for a network by hand: a cheap, a middle and a strong one."""
 GRID_SIDE = 4
 _MODULE = r"(conv|separable)(3|5)(x2)?(max)?"
 _MODULES = re.compile(rf"{_MODULE}_(?:{_MODULE}_)?dense")

@@ -46,8 +46,7 @@ def load_own_model(spec: str, input_scale: float = 1.0) -> OwnModel:
             `module:function`. The function takes KerasTuner's `hp` and returns a backbone, or
             takes nothing and returns a ready model, of `tf_keras` or Keras 3.
         input_scale: how many times larger than the data set's the inputs are that the model
-            was made for; 255 if it takes raw bytes as floats. Its first layer's weights are
-            multiplied, so that everything after it takes the data set's own.
+            was made for; 255 if it takes raw bytes as floats. See `scale_input`.
 
     Raises:
         UserError: there is no such model, or not one that can be used.
@@ -77,7 +76,10 @@ def load_own_model(spec: str, input_scale: float = 1.0) -> OwnModel:
 
     def make(*hp: Any) -> keras.Model:
         restart_names()
-        return usable(function(*hp))
+        made = functional(function(*hp), spec)
+        own = keras.models.clone_model(made)  # the user may give the same model each time
+        own.set_weights(made.get_weights())
+        return usable(own)
 
     return OwnModel(spec, "", make, tunable=bool(takes))
 

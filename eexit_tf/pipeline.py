@@ -12,7 +12,7 @@ from eexit_tf.errors import UserError
 from eexit_tf.fronts import SearchFront
 from eexit_tf.policies import policy_points, search_policies
 from eexit_tf.reporter import SILENT, Reporter
-from eexit_tf.vocabulary import Bounds, Front, OperatingPoint
+from eexit_tf.vocabulary import Bounds, Front, OperatingPoint, exits_in_words
 
 if TYPE_CHECKING:
     from eexit_tf.augmentation import Augmentation
@@ -158,7 +158,7 @@ def convert(
     point = pick_point(SearchFront.load(directory).front, pick, bounds)
     reporter.say(
         f"point {point.id}: {point.val_accuracy:.2%} at {point.mean_macs:,.0f} mean MACs with "
-        f"{len(point.exits)} exits"
+        f"{exits_in_words(len(point.exits))}"
     )
     quantization.check_bits(method, backbone_bits, head_bits)
     winner = Winner(data, directory, point)

@@ -15,9 +15,15 @@ from functools import cached_property
 import numpy as np
 
 from eexit_tf.costs import ExitCosts
+from eexit_tf.errors import UserError
 from eexit_tf.outputs import ExitOutputs
 from eexit_tf.policy_search import Search
+from eexit_tf.policy_search.bits import MOST_EXITS
 from eexit_tf.vocabulary import LEVELS, Bounds, ExitUse, Front, OperatingPoint
+
+TOLERANCE = 0.001
+"""Accuracy that a search over one of many networks may miss; nothing at all with fewer than 1,000
+samples."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +83,7 @@ class PolicyScore:
 
     def meets(self, bounds: Bounds) -> bool:
         """As `OperatingPoint.meets`."""
-        return (
-            (bounds.max_macs is None or self.max_macs <= bounds.max_macs)
-            and (bounds.max_mean_macs is None or self.mean_macs <= bounds.max_mean_macs)
-            and (bounds.max_params is None or self.params <= bounds.max_params)
-            and (bounds.min_accuracy is None or self.accuracy >= bounds.min_accuracy)
-        )
+        return bounds.allow(self.accuracy, self.mean_macs, self.max_macs, self.params)
 
 
 def score(policy: Policy, outputs: ExitOutputs, costs: ExitCosts) -> PolicyScore:
@@ -157,8 +158,16 @@ def search_policies(
         tolerance: accuracy that may be missed, 0 to 1; larger is faster.
         effort: numbers that may be looked at, about 1e8 a second. A search that needs more stops
             there and says in `gap` what it can prove. The same effort gives the same result.
+
+    Raises:
+        UserError: more exits than the search can take.
     """
     _check(outputs, costs)
+    if len(costs) > MOST_EXITS:
+        raise UserError(
+            f"there are {len(costs)} exits to choose from; expected {MOST_EXITS} at most: leave "
+            f"some out"
+        )
     if not 0 <= tolerance <= 1:
         raise ValueError(f"the tolerance must be from 0 to 1, but is {tolerance}")
     bounds = bounds or Bounds()

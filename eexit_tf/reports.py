@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from eexit_tf.fronts import SearchFront
-from eexit_tf.vocabulary import OperatingPoint
+from eexit_tf.vocabulary import OperatingPoint, exits_in_words
 
 if TYPE_CHECKING:
     from eexit_tf.tflite.evaluation import Evaluation
@@ -100,7 +100,7 @@ def front_plot(found: SearchFront, directory: Path) -> Path:
         middle = (points[0].mean_macs * points[-1].mean_macs) ** 0.5
         side, at = ("right", (-18, 6)) if knee.mean_macs > middle else ("left", (18, -14))
         axes.annotate(
-            f"knee: {knee.val_accuracy:.1%}, {len(knee.exits)} exits",
+            f"knee: {knee.val_accuracy:.1%}, {exits_in_words(len(knee.exits))}",
             (knee.mean_macs, knee.val_accuracy),
             xytext=at,
             textcoords="offset points",

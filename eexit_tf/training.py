@@ -2,6 +2,7 @@
 
 import math
 import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from eexit_tf.augmentation import Augmentation
 from eexit_tf.batches import batches
 from eexit_tf.data import Samples, check_labels
 from eexit_tf.errors import UserError
+from eexit_tf.files import write_bytes
 from eexit_tf.keras import keras, tf
 from eexit_tf.losses import JointCrossEntropy
 from eexit_tf.outputs import ExitOutputs
@@ -165,6 +167,29 @@ def fit(
     if backup is not None:
         shutil.rmtree(backup, ignore_errors=True)  # Keras leaves the folder, empty
     return history
+
+
+def save_weights(net: keras.Model, path: Path) -> None:
+    """Write `….weights.h5` beside its place; Keras writes in place, so it writes elsewhere."""
+    with tempfile.TemporaryDirectory() as elsewhere:
+        beside = Path(elsewhere) / path.name
+        net.save_weights(beside)
+        write_bytes(path, beside.read_bytes())
+
+
+def load_weights(net: keras.Model, path: Path) -> None:
+    """Give a network the weights in a file.
+
+    Raises:
+        UserError: they are not this network's.
+    """
+    try:
+        net.load_weights(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"the weights in {path} do not fit the network; the file is damaged, or your own code "
+            f"has changed since they were trained: {error}"
+        ) from error
 
 
 def scores(net: keras.Model, x: NDArray[np.float32]) -> list[NDArray[np.float32]]:

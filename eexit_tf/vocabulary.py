@@ -83,6 +83,15 @@ class Bounds:
     def to_json(self) -> dict[str, float | None]:
         return asdict(self)
 
+    def allow(self, accuracy: float, mean_macs: float, max_macs: float, params: float) -> bool:
+        """Whether a policy with these figures keeps the bounds."""
+        return (
+            (self.max_macs is None or max_macs <= self.max_macs)
+            and (self.max_mean_macs is None or mean_macs <= self.max_mean_macs)
+            and (self.max_params is None or params <= self.max_params)
+            and (self.min_accuracy is None or accuracy >= self.min_accuracy)
+        )
+
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Bounds":
         return cls(**{field.name: value.get(field.name) for field in fields(cls)})
@@ -145,12 +154,7 @@ class OperatingPoint:
             raise ValueError(f"operating point {self.id} has no exits")
 
     def meets(self, bounds: Bounds) -> bool:
-        return (
-            (bounds.max_macs is None or self.max_macs <= bounds.max_macs)
-            and (bounds.max_mean_macs is None or self.mean_macs <= bounds.max_mean_macs)
-            and (bounds.max_params is None or self.params <= bounds.max_params)
-            and (bounds.min_accuracy is None or self.val_accuracy >= bounds.min_accuracy)
-        )
+        return bounds.allow(self.val_accuracy, self.mean_macs, self.max_macs, self.params)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -264,3 +268,8 @@ class Front:
             f"{cheapest.val_accuracy:.2%} at {cheapest.mean_macs:,.0f} mean MACs to "
             f"{best.val_accuracy:.2%} at {best.mean_macs:,.0f}"
         )
+
+
+def exits_in_words(count: int) -> str:
+    """`1 exit`, `2 exits`."""
+    return f"{count} exit{'' if count == 1 else 's'}"

@@ -46,7 +46,7 @@ from eexit_tf import tflite
 from eexit_tf.augmentation import Augmentation
 from eexit_tf.keras import keras
 from eexit_tf.losses import Distillation, JointCrossEntropy
-from eexit_tf.training import WarmUpCosine
+from eexit_tf.training import WarmUpCosine, save_weights
 
 MODELS = Path(__file__).parent / "models"
 AUGMENTATION = Augmentation(flip=True, shift=4)
@@ -181,7 +181,7 @@ def descend(
         backup=path.with_name(f"{path.name}.backup"),
         callbacks=[keras.callbacks.CSVLogger(f"{path}.csv", append=True)],
     )
-    net.save_weights(f"{path}.weights.h5")
+    save_weights(net, path.with_name(f"{path.name}.weights.h5"))
 
 
 def main(

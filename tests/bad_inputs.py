@@ -138,11 +138,13 @@ def make_searches(place: Path, search: Path, digits: Path) -> None:
         "binary": X.tobytes(),
         "schema": json.dumps({**front, "schema": 99}).encode(),
         "keys": b'{"schema": 1}',
+        "deep": b"[" * 100_000,
     }.items():
         (place / f"front_{name}").mkdir()
         (place / f"front_{name}" / "front.json").write_bytes(damaged)
     for name in (
         "search_damaged",
+        "search_schema",
         "no_weights",
         "weights_damaged",
         "no_oracle",
@@ -156,6 +158,8 @@ def make_searches(place: Path, search: Path, digits: Path) -> None:
     (place / "no_trial/trials/trial_0/trial.json").unlink()
     (place / "trial_damaged/trials/trial_0/front.json").write_text("{}")
     (place / "search_damaged" / "search.json").write_text('{"schema": 1, "seed"')
+    manifest = json.loads((search / "search.json").read_text())
+    (place / "search_schema/search.json").write_text(json.dumps(manifest | {"schema": 99}))
     next((place / "no_weights").glob("trials/*/*.h5")).unlink()
     moved = {**front, "dataset": "moved-away.npz"}
     (place / "moved" / "front.json").write_text(json.dumps(moved))

@@ -12,6 +12,9 @@ from eexit_tf.stderr import captured_stderr
 from eexit_tf.tflite import costs, flatbuffer, schema
 from eexit_tf.vocabulary import Exit
 
+HEADS = ("pool_dense", "grid_dense", "conv3_dense")
+"""A cheap, a middle and a strong one."""
+
 
 def keras_network(
     seed: int, exits: int, size: int = 8, classes: int = 5, share_head: bool = False

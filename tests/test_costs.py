@@ -71,12 +71,12 @@ def test_resnet8_by_hand() -> None:
 def test_keras_and_tflite_count_the_same(family: str, shape: tuple[int, int, int]) -> None:
     """MACs and parameters of every subset's stages: before conversion as after it."""
     import numpy as np
+    from networks import HEADS
 
     from eexit_tf.backbones import Stage, Stem, blueprint
     from eexit_tf.building import build
     from eexit_tf.data import Samples
     from eexit_tf.exits import attach_exits
-    from eexit_tf.heads import HEADS
     from eexit_tf.network_costs import exit_costs
     from eexit_tf.tflite import flatbuffer
     from eexit_tf.tflite.quantization import quantize

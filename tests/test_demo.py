@@ -2,10 +2,13 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from conftest import Run
+
+from eexit_tf.cli.demo import up_to_date
 
 MADE = (
     "front.json",
@@ -98,6 +101,17 @@ def test_the_card_describes_the_file(demo: tuple[Path, str]) -> None:
     assert all(
         exit_["threshold"] == (exit_["threshold_int8"] + 128) / 256 for exit_ in card["exits"]
     )
+
+
+def test_a_damaged_card_is_made_anew(demo: tuple[Path, str], tmp_path: Path) -> None:
+    model, card = tmp_path / "model.tflite", tmp_path / "model.json"
+    shutil.copy(demo[0] / "model.tflite", model)
+    front = demo[0] / "front.json"
+    for content in (b"{", b"{}", b"[" * 100_000):
+        card.write_bytes(content)
+        assert not up_to_date(model, card, front)
+    shutil.copy(demo[0] / "model.json", card)
+    assert up_to_date(model, card, front)
 
 
 def test_a_second_run_resumes(installed_eexit_tf: Run, demo: tuple[Path, str]) -> None:

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from networks import HEADS
 
 from eexit_tf.backbones import FAMILIES, Stage, Stem, blueprint, residual, taps
 from eexit_tf.building import build
 from eexit_tf.errors import UserError
 from eexit_tf.exits import attach_exits, exits_of, keep_exits
-from eexit_tf.heads import HEADS
 from eexit_tf.keras import keras
 from eexit_tf.network_costs import exit_costs
 from eexit_tf.vocabulary import Exit

@@ -11,6 +11,7 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 def test_the_recipe_makes_what_the_table_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(BENCHMARKS)
     import oracle_table
+
     from eexit_tf.network_costs import exit_costs
 
     rows, points = oracle_table.load(), oracle_table.every_point()

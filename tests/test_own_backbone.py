@@ -173,6 +173,44 @@ def test_a_space_may_have_its_own_learning_rate(
     assert rates == [LEARNING_RATE, 1e-4]
 
 
+def test_without_a_bound_the_costliest_network_is_where_costs_stop_counting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    space = BackboneSpace(
+        (8, 8, 1), CLASSES, Bounds(), model=load_own_model("mine:backbone"), train="all"
+    )
+    hp = keras_tuner.HyperParameters()
+    space.declare_hyperparameters(hp)
+    heads = {"head": "conv", "head_modules": 1, "head_kernel": 5, "head_growth": 2}
+    costs = space.costs(hp.values | heads | {"width": 8})
+    dearest = max(costs.alone_macs(index) for index in range(len(costs)))
+    assert space.reference_macs()[1] >= dearest > space.costs(hp.values).alone_macs(-1)
+
+
+def test_a_model_that_a_function_gives_again_is_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    model = load_own_model("mine:kept", input_scale=255)
+    first, expected = (net := model.make()), net.get_weights()
+    first.set_weights([weight + 1 for weight in expected])  # as training does
+    again = model.make()
+    for weight, before in zip(again.get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(weight, before)
+
+
+def test_more_exits_than_the_policy_search_takes_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="a network with 65 exits; expected 64 at most"):
+        HyperModelSpace((8, 8, 1), CLASSES, Bounds(), spec="mine:Crowded")
+
+
 MINE = """
 import keras_tuner
 from tf_keras import layers, Model, Sequential
@@ -194,6 +232,18 @@ def unnamed(hp):
     x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(width, 3)(inputs)))
     x = layers.Conv2D(width, 3, 2, activation="relu")(x)
     return Model(inputs, layers.Dense(10, activation="softmax")(layers.Flatten()(x)))
+
+KEPT = unnamed(keras_tuner.HyperParameters())
+
+def kept():
+    return KEPT
+
+class Crowded(keras_tuner.HyperModel):
+    def build(self, hp):
+        inputs = layers.Input((8, 8, 1))
+        x = layers.Flatten()(inputs)
+        exits = [layers.Dense(10, activation="softmax")(x) for _ in range(65)]
+        return Model(inputs, exits)
 
 def joined():
     inputs = layers.Input((8, 8, 1))

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eexit_tf.costs import ExitCosts
+from eexit_tf.errors import UserError
 from eexit_tf.outputs import ExitOutputs
 from eexit_tf.pareto import pareto_front
 from eexit_tf.policies import Policy, PolicyScore, policy_points, score, search_policies
@@ -47,6 +48,13 @@ def problems(draw: st.DrawFn) -> tuple[ExitOutputs, ExitCosts]:
     return ExitOutputs(levels, right), some_costs(
         trunk, rng.integers(0, 9, exits), int(rng.integers(0, 3))
     )
+
+
+def test_too_many_exits_are_refused() -> None:
+    outputs = ExitOutputs(np.zeros((65, 3), np.uint8), np.zeros((65, 3), np.bool_))
+    costs = some_costs(np.arange(1, 66), np.ones(65, int))
+    with pytest.raises(UserError, match="65 exits to choose from; expected 64 at most"):
+        search_policies(outputs, costs)
 
 
 def some_costs(trunk: np.ndarray, heads: np.ndarray, decision: int = 1) -> ExitCosts:

@@ -8,7 +8,7 @@ from eexit_tf.confidences import Confidence
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
 from eexit_tf.files import read_bytes
-from eexit_tf.policies import Policy, PolicyScore, search_policies
+from eexit_tf.policies import TOLERANCE, Policy, PolicyScore, search_policies
 from eexit_tf.tflite import flatbuffer
 from eexit_tf.tflite.costs import exit_costs, order_by_cost
 from eexit_tf.tflite.describe import describe
@@ -20,9 +20,6 @@ from eexit_tf.tflite.splicing.normalize import normalize
 from eexit_tf.tflite.splicing.signatures import select
 from eexit_tf.tflite.splicing.splice import splice
 from eexit_tf.vocabulary import LEVELS, Bounds, Exit, OperatingPoint
-
-TOLERANCE = 0.001
-"""Accuracy that the policy search may miss; nothing at all with fewer than 1,000 samples."""
 
 
 def compile(

@@ -61,17 +61,18 @@ class Archive:
 
     def hypervolume(self) -> float:
         """Of the front over all trials; see `pareto.hypervolume`."""
-        return hypervolume(_pairs(self.front()), self.reference_macs)
+        return hypervolume(pairs(self.front()), self.reference_macs)
 
     def gain(self, trial: str) -> float:
         """What the archive's hypervolume would lose without this trial."""
         others = (p for name, front in self.fronts.items() if name != trial for p in front)
-        return hypervolume_gain(self.pairs(trial), _pairs(others), self.reference_macs)
+        return hypervolume_gain(self.pairs(trial), pairs(others), self.reference_macs)
 
     def pairs(self, trial: str) -> tuple[tuple[float, float], ...]:
         """(mean MACs, accuracy) of a trial's points; none of a trial that brought no front."""
-        return tuple(_pairs(self.fronts.get(trial, ())))
+        return tuple(pairs(self.fronts.get(trial, ())))
 
 
-def _pairs(points: Iterable[OperatingPoint]) -> list[tuple[float, float]]:
+def pairs(points: Iterable[OperatingPoint]) -> list[tuple[float, float]]:
+    """(mean MACs, accuracy) of each."""
     return [(point.mean_macs, point.val_accuracy) for point in points]

@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import keras_tuner
 
@@ -11,10 +10,9 @@ from eexit_tf.errors import UserError
 from eexit_tf.exits import keep_exits
 from eexit_tf.keras import keras
 from eexit_tf.training import LEARNING_RATE
+from eexit_tf.tuners.evolution import Values
 from eexit_tf.tuners.proposals import CANDIDATES
 from eexit_tf.vocabulary import Bounds
-
-Values = dict[str, Any]
 
 
 class CandidateSpace(keras_tuner.HyperModel):

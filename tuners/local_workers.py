@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 
 from eexit_tf.cores import usable_cores
 from eexit_tf.reporter import Reporter
@@ -49,12 +48,7 @@ class LocalWorkers:
             self._start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for process in self._processes.values():
             process.kill()  # nothing to put in order: every file that they write is whole
         for process in self._processes.values():

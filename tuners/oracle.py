@@ -12,7 +12,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from eexit_tf.costs import ExitCosts
 from eexit_tf.files import write_json
 from eexit_tf.pareto import hypervolume, pareto_rank
-from eexit_tf.tuners.archive import Archive, load_front
+from eexit_tf.tuners.archive import Archive, load_front, pairs
 from eexit_tf.tuners.evolution import Values
 from eexit_tf.tuners.proposals import CANDIDATES, Finished, Proposer
 from eexit_tf.tuners.rungs import Climb, Points, expected_end
@@ -124,8 +124,7 @@ class ParetoOracle(keras_tuner.Oracle):
     def score_trial(self, trial: Trial) -> None:
         """A trial is scored with its own front's hypervolume (KerasTuner calls this)."""
         front = load_front(Path(self._get_trial_dir(trial.trial_id)))
-        points = [(p.mean_macs, p.val_accuracy) for p in front]
-        trial.score = hypervolume(points, self.reference_macs)
+        trial.score = hypervolume(pairs(front), self.reference_macs)
         trial.best_step = 0  # the only one there is: a trial reports once
 
     def ranking(self, archive: Archive) -> list[str]:

@@ -21,6 +21,7 @@ from eexit_tf.network_costs import (
     layer_params,
 )
 from eexit_tf.own_models import OwnModel, functional, restart_names
+from eexit_tf.policy_search.bits import MOST_EXITS
 from eexit_tf.sources import import_function
 from eexit_tf.taps import clean_taps
 from eexit_tf.tuners import head_choices
@@ -72,7 +73,15 @@ class OwnSpace(CandidateSpace):
         return self._costs[key]
 
     def largest_macs(self) -> float:
-        costs = self.costs({p.name: p.default for p in self._hyperparameters.space})
+        """From the default network on, each choice in turn is set to what costs most."""
+        values = {choice.name: choice.default for choice in self._hyperparameters.space}
+        for choice in self._hyperparameters.space:
+            others = [values | {choice.name: value} for value in choice.values]
+            values = max(others, key=self._dearest)
+        return self._dearest(values)
+
+    def _dearest(self, values: Values) -> int:
+        costs = self.costs(values)
         return max(costs.alone_macs(index) for index in range(len(costs)))
 
     def _given(self, values: Values) -> keras_tuner.HyperParameters:
@@ -225,6 +234,11 @@ class HyperModelSpace(OwnSpace):
             raise UserError(
                 f"{self._spec} built a network from {net.input_shape} to {shapes}; expected one "
                 f"from {(None, *self.input_shape)} with outputs of {expected}, one for each exit"
+            )
+        if len(net.outputs) > MOST_EXITS:
+            raise UserError(
+                f"{self._spec} built a network with {len(net.outputs)} exits; expected "
+                f"{MOST_EXITS} at most"
             )
         for output in net.outputs:
             if not has_softmax(output.node.layer):

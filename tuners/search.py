@@ -78,6 +78,8 @@ class SearchSettings:
             raise UserError(f"{directory} holds no search: {error.strerror} {path}") from error
         with parsing(path, "the manifest of a search"):
             value = json.loads(content)
+            if value["schema"] != SCHEMA:
+                raise ValueError(f"schema {value['schema']}; expected {SCHEMA}")
             return cls(
                 dataset=value["dataset"],
                 data_sha256=value["data_sha256"],

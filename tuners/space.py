@@ -47,12 +47,7 @@ could go there."""
 
 
 class ExitSpace(CandidateSpace):
-    """Backbones with two or three kinds of heads at their taps.
-
-    Every trial trains all its candidate exits at once, so it carries few kinds: the two cheap
-    ones, pooling and a dense layer, and one stronger kind that is a hyperparameter. Taps whose
-    trunks cost nearly the same are thinned out.
-    """
+    """Backbones with heads (see `head_choices`) at those of their taps that are apart."""
 
     def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
         hp.Choice("family", list(FAMILIES), ordered=False)

@@ -11,7 +11,7 @@ from eexit_tf.network_costs import exit_costs
 from eexit_tf.outputs import ExitOutputs
 from eexit_tf.policies import search_policies
 from eexit_tf.training import scores
-from eexit_tf.tuners.archive import TRIAL_FRONT, load_front
+from eexit_tf.tuners.archive import TRIAL_FRONT, load_front, pairs
 from eexit_tf.tuners.rungs import Climb, Points, hopeless, rung_epochs
 from eexit_tf.vocabulary import Bounds
 
@@ -87,7 +87,7 @@ def earlier_trials(directory: Path) -> list[tuple[Climb, Points]]:
     for other in sorted(directory.parent.glob("trial_*")):
         if _number(other) < _number(directory) and (other / TRIAL_FRONT).is_file():
             front = load_front(other)
-            found.append((Climb.load(other), [(p.mean_macs, p.val_accuracy) for p in front]))
+            found.append((Climb.load(other), pairs(front)))
     return found
 
 

@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 PLACES = np.linspace(0, 1, 9)
 """Where a front is looked at: from its network's cheapest exit (0) to its dearest (1), by the
 logarithm of the cost. Every network has all of these places, whatever it costs."""
-LEVELS = 64
+COSTS = 64
 """Costs at which the expected improvement is summed up."""
 SCALES = (0.3, 0.6, 1.2, 2.5, 5.0)
 """Lengths of the kernel that are tried, for hyperparameters and for costs each, relative to the
@@ -174,7 +174,7 @@ def expected_gains(
         (networks,), as parts of the reference range.
     """
     low, high = reference_macs
-    logs = np.linspace(log(low), log(high), LEVELS, endpoint=False)
+    logs = np.linspace(log(low), log(high), COSTS, endpoint=False)
     best = np.maximum(staircase(archive, logs), min_accuracy)
     # Interpolate at every level between the two places around it; from the dearest on, flat.
     first, last = places[:, :1], places[:, -1:]

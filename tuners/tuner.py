@@ -1,7 +1,6 @@
 """How a trial is run: one training of all exits, then the exact search over their policies."""
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,16 +17,14 @@ from eexit_tf.keras import keras, seed_everything, tf
 from eexit_tf.network_costs import exit_costs
 from eexit_tf.outputs import ExitOutputs
 from eexit_tf.pareto import hypervolume
-from eexit_tf.policies import policy_points, search_policies
-from eexit_tf.training import fit, scores
-from eexit_tf.tuners.archive import save_front
+from eexit_tf.policies import TOLERANCE, policy_points, search_policies
+from eexit_tf.training import fit, load_weights, save_weights, scores
+from eexit_tf.tuners.archive import pairs, save_front
 from eexit_tf.tuners.candidates import CandidateSpace
 from eexit_tf.tuners.oracle import OBJECTIVE, ParetoOracle
 from eexit_tf.tuners.stopping import StopHopeless
 from eexit_tf.vocabulary import Bounds, Front
 
-TOLERANCE = 0.001
-"""Accuracy that the policy search may miss; nothing at all with fewer than 1,000 samples."""
 WEIGHTS = "network.weights.h5"
 OUTPUTS = "outputs.npz"
 FAILURE = "failure.txt"
@@ -95,8 +92,7 @@ class ExitTuner(keras_tuner.Tuner):
         except OUT_OF_MEMORY as error:
             first_line, _, _ = str(error).partition("\n")
             front = found_nothing(directory, f"out of memory: {first_line}")
-        points = [(p.mean_macs, p.val_accuracy) for p in front]
-        return {OBJECTIVE: hypervolume(points, self._reference_macs)}
+        return {OBJECTIVE: hypervolume(pairs(front), self._reference_macs)}
 
     def _run_and_update_trial(self, trial: Trial, *given: Any, **further: Any) -> None:
         """Any other exception stops the search: a bug must never look like a bad trial."""
@@ -163,13 +159,7 @@ class ExitTuner(keras_tuner.Tuner):
         if not path.is_file():
             raise UserError(f"the weights of trial {trial_id} are missing: {path}")
         net = self.hypermodel.network(self.oracle.get_trial(trial_id).hyperparameters.values)
-        try:
-            net.load_weights(path)
-        except (OSError, ValueError, KeyError) as error:
-            raise UserError(
-                f"the weights of trial {trial_id} do not fit its network; {path} is damaged, or "
-                f"your own code has changed since the search: {error}"
-            ) from error
+        load_weights(net, path)
         return net
 
     def on_search_begin(self) -> None:
@@ -220,14 +210,6 @@ def failure(directory: Path) -> str:
     """Why a trial found nothing or stopped the search; empty if neither."""
     path = directory / FAILURE
     return path.read_text().strip() if path.is_file() else ""
-
-
-def save_weights(net: keras.Model, path: Path) -> None:
-    """Keras writes in place; so it writes elsewhere."""
-    with tempfile.TemporaryDirectory() as elsewhere:
-        beside = Path(elsewhere) / WEIGHTS
-        net.save_weights(beside)
-        write_bytes(path, beside.read_bytes())
 
 
 def known_before_training(bounds: Bounds) -> Bounds:

@@ -6,9 +6,8 @@ from eexit_tf.data import Dataset
 from eexit_tf.exits import keep_exits
 from eexit_tf.keras import keras, seed_everything
 from eexit_tf.reporter import SILENT, Reporter
-from eexit_tf.training import fit, report_epochs
+from eexit_tf.training import fit, load_weights, report_epochs, save_weights
 from eexit_tf.tuners.search import SearchSettings, check_data, make_tuner
-from eexit_tf.tuners.tuner import save_weights
 from eexit_tf.vocabulary import OperatingPoint
 
 
@@ -43,6 +42,9 @@ class Winner:
 
         The state is kept in the trial's folder after every epoch, so that a training that was
         stopped goes on, and one that has ended is not done again.
+
+        Raises:
+            UserError: what was kept is not this network's.
         """
         kept = self._trial_directory / f"longer-{self._point.id}-{epochs}-{seed}"
         weights = kept / "network.weights.h5"
@@ -58,4 +60,4 @@ class Winner:
                 callbacks=[report_epochs(reporter, "training", epochs)],
             )
             save_weights(self.net, weights)
-        self.net.load_weights(weights)
+        load_weights(self.net, weights)

@@ -1,7 +1,7 @@
 """What the terminal shows: progress on stderr, results on stdout."""
 
+from contextlib import AbstractContextManager, nullcontext
 from time import monotonic
-from types import TracebackType
 
 from rich.console import Console
 from rich.progress import (
@@ -43,12 +43,7 @@ class ProgressReporter(Reporter):
             self._progress.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._progress.console.is_terminal:
             self._progress.stop()
 
@@ -69,16 +64,6 @@ class ProgressReporter(Reporter):
             self.say(line)
 
 
-class Quiet:
-    """No progress at all."""
-
-    def __enter__(self) -> Reporter:
-        return SILENT
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-
-def progress(quiet: bool) -> ProgressReporter | Quiet:
+def progress(quiet: bool) -> AbstractContextManager[Reporter]:
     """A context manager that gives a reporter."""
-    return Quiet() if quiet else ProgressReporter()
+    return nullcontext(SILENT) if quiet else ProgressReporter()

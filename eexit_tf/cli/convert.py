@@ -17,7 +17,7 @@ from eexit_tf.cli.options import (
     seed_option,
 )
 from eexit_tf.errors import UserError
-from eexit_tf.vocabulary import Bounds
+from eexit_tf.vocabulary import Bounds, exits_in_words
 
 
 def bits_option(part: str) -> Callable[[Command], Command]:
@@ -108,8 +108,7 @@ def convert(
             reporter=reporter,
         )
     written, size = save(model, output, layout)
-    exits = "1 exit" if len(model.exits) == 1 else f"{len(model.exits)} exits"
     out.print(
         f"{written}: {model.val_accuracy:.2%} at {model.mean_macs:,.0f} mean MACs on validation "
-        f"data, {exits}, {size}"
+        f"data, {exits_in_words(len(model.exits))}, {size}"
     )

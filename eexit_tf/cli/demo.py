@@ -27,15 +27,16 @@ from eexit_tf.cli.options import output_folder, quiet_option, seed_option
 def demo(ctx: click.Context, output: Path, overwrite: bool, seed: int, quiet: bool) -> None:
     """Search, look at the front, convert and evaluate, each command shown as it is typed."""
     from eexit_tf.reports import summary_table
+    from eexit_tf.tflite.cards import card_path
 
     model = output / "model.tflite"
-    card = model.with_suffix(".json")
+    card = card_path(model)
     common = ["--seed", str(seed), *(["--quiet"] if quiet else [])]
     search = ["--dataset", "digits", "--output", str(output), "--max-macs", "200k"]
     search += ["--min-accuracy", "0.97", "--max-trials", "6", "--epochs", "15"]
     _run(ctx, ["search", *search, *(["--overwrite"] if overwrite else []), *common])
     _run(ctx, ["front", str(output), *common])
-    if _up_to_date(model, card, output / "front.json"):
+    if up_to_date(model, card, output / "front.json"):
         out.print(f"{model} is there already, made from this front")
     else:
         _run(ctx, ["convert", str(output), "--output", str(model), *common])
@@ -56,9 +57,12 @@ def _run(ctx: click.Context, arguments: list[str]) -> None:
     group.main(arguments, prog_name="eexit-tf", standalone_mode=False)
 
 
-def _up_to_date(model: Path, card: Path, front: Path) -> bool:
+def up_to_date(model: Path, card: Path, front: Path) -> bool:
     """Whether the card is of this file and younger than the front that both were made from."""
+    from eexit_tf.tflite.cards import read_card
+
     if not (model.exists() and card.exists()) or card.stat().st_mtime < front.stat().st_mtime:
         return False
+    described = read_card(card)
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
-    return bool(json.loads(card.read_text())["sha256"] == digest)
+    return described is not None and described["sha256"] == digest

@@ -5,6 +5,8 @@ from numpy.typing import NDArray
 
 from eexit_tf.policy_search.tables import Flags, Words
 
+MOST_EXITS = 64
+
 _GATHER = np.uint64(0x0102040810204080)
 """Times 8 bytes of 0 or 1, puts these bits into the highest byte."""
 

@@ -154,7 +154,7 @@ class Branches:
     def _children(
         self, j: int, states: States, total: Ints, left: Ints, right: Ints, later: Ints
     ) -> None:
-        """Have the states wait that follow with exit j; sums as from `Tables.sums`."""
+        """Have the states wait that follow with exit j; sums as from `BranchTables.sums`."""
         hope = np.maximum(later - right, 0)[:, :-1]
         record = np.maximum.accumulate(np.pad(hope, [(0, 0), (1, 0)]), axis=1)
         useful = (record[:, 1:] > record[:, :-1]) & (left[:, :-1] < states.left[:, None])

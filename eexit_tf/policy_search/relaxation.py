@@ -104,7 +104,7 @@ class Relaxation:
         price = lines.slopes[slope][:, None]
 
         leaving = ((firsts & pairs.right) != 0) - (price * cost).ravel()[at_first]
-        staying = self._staying(pairs, first, price * cost, price * least)
+        staying = self._staying(pairs, price * cost, price * least)
         level = self.bits.byte(pairs.classes, first)
         gain = np.bincount(
             at_first * self.slots + level + 1,
@@ -192,7 +192,7 @@ class Relaxation:
         useless = ~self.bits.flags(ways) & (boxes.high > self.top)
         boxes.low = np.where(useless, boxes.high, boxes.low)
 
-    def _staying(self, pairs: Pairs, first: Ints, cost: Floats, least: Floats) -> Floats:
+    def _staying(self, pairs: Pairs, cost: Floats, least: Floats) -> Floats:
         """The best that a sample can get that does not leave at its first exit.
 
         Args:

@@ -1,7 +1,5 @@
 """A self-exiting network said in C++: the literals that the templates in `sources/` take."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Iterable
