@@ -11,6 +11,9 @@ class WeightAverage(keras.callbacks.Callback):
     Batch norm's statistics are averaged too. The decay starts small, min(decay, (1 + n) /
     (10 + n)) after n batches (Tarvainen and Valpola 2017), so that short trainings profit as well.
 
+    Give it after callbacks that change weights, so that it averages what they leave. A training
+    that was stopped and goes on begins its average anew.
+
     Args:
         decay: per batch.
     """

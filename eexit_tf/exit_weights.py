@@ -1,6 +1,7 @@
 """Callbacks that change the exits' weights in a `losses.JointCrossEntropy` while it trains."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
 from eexit_tf.keras import keras, tf
-from eexit_tf.losses import JointCrossEntropy, cross_entropies
+from eexit_tf.losses import JointCrossEntropy, checked_weights, cross_entropies
 
 Tensor = Any
 
@@ -19,6 +20,9 @@ class ExitWeightSchedule(keras.callbacks.Callback):
     Args:
         loss: was given weights, which this changes.
         weights: of the epoch, from 0: one weight an exit.
+
+    Raises:
+        UserError: the loss has no weights, or those of an epoch are none, see `JointCrossEntropy`.
     """
 
     def __init__(self, loss: JointCrossEntropy, weights: Callable[[int], Sequence[float]]) -> None:
@@ -26,7 +30,7 @@ class ExitWeightSchedule(keras.callbacks.Callback):
         self.variable, self.weights = _variable(loss), weights
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.variable.assign(self.weights(epoch))
+        self.variable.assign(checked_weights(self.weights(epoch)))
 
 
 class GradientBalance(keras.callbacks.Callback):
@@ -38,6 +42,10 @@ class GradientBalance(keras.callbacks.Callback):
     Args:
         loss: was given weights, which this changes.
         samples: to measure the gradients on; some hundreds do.
+
+    Raises:
+        UserError: the loss has no weights, or an exit does not pull on that convolution, as when
+            the backbone is frozen.
     """
 
     def __init__(self, loss: JointCrossEntropy, samples: Samples) -> None:
@@ -45,7 +53,15 @@ class GradientBalance(keras.callbacks.Callback):
         self.variable, self.samples = _variable(loss), Samples(*samples)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        pulls = gradient_norms(self.model, self.samples)
+        pulls = gradient_norms(self.model, self.samples)[
+            : self.variable.shape[0]
+        ]  # not a teacher's
+        if not pulls.all():
+            raise UserError(
+                f"exit {int(pulls.argmin()) + 1} does not depend on "
+                f"{self.model.trainable_weights[0].name}, the first weights that are trained; "
+                f"gradients can be balanced in weights that all exits share"
+            )
         weights = 1 / np.maximum(pulls, 1e-6 * pulls.max())
         self.variable.assign(weights / weights.mean())
 
@@ -58,18 +74,21 @@ def gradient_norms(stacked: keras.Model, samples: Samples) -> Any:
         samples: what the cross-entropy is the mean over.
 
     Returns:
-        Euclidean norms, (exits,).
+        Euclidean norms, (exits,); 0 for what does not depend on it, such as a teacher.
     """
     shared = stacked.trainable_weights[0]
     with tf.GradientTape(persistent=True) as tape:
         losses = tf.reduce_mean(cross_entropies(samples.y, stacked(samples.x)), axis=0)
         each = tf.unstack(losses)
-    return np.array([float(tf.norm(tape.gradient(loss, shared))) for loss in each])
+    of = partial(tape.gradient, sources=shared, unconnected_gradients="zero")
+    return np.array([float(tf.norm(of(loss))) for loss in each])
 
 
 def _variable(loss: JointCrossEntropy) -> Any:
-    if loss.weights is None:
+    weights = getattr(loss, "weights", None)
+    if weights is None:
         raise UserError(
-            "the loss has no weights to change; give it some: JointCrossEntropy([1, 1])"
+            f"the {type(loss).__name__} has no weights to change; give them to a "
+            f"JointCrossEntropy([1, 1]), and that to this callback"
         )
-    return loss.weights
+    return weights

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from eexit_tf.batches import batches
 from eexit_tf.costs import ExitCosts
 from eexit_tf.data import Samples
+from eexit_tf.errors import UserError
 from eexit_tf.keras import keras, tf
 from eexit_tf.losses import cross_entropies
 
@@ -28,7 +29,12 @@ def add_gates(net: keras.Model) -> keras.Model:
 
     Returns:
         A model with one output (batch, exits, classes + 1): the exit's softmax, then c_i.
+
+    Raises:
+        UserError: there is no early exit to put a gate at.
     """
+    if len(net.outputs) == 1:
+        raise UserError(f"{net.name} has one exit; a gate needs another one to go on to")
     rows = []
     for name, scores in zip(net.output_names, net.outputs, strict=True):
         if name == net.output_names[-1]:

@@ -17,6 +17,7 @@ from eexit_tf.keras import keras, tf
 Tensor = Any
 
 
+@keras.saving.register_keras_serializable("eexit_tf")
 class JointCrossEntropy(keras.losses.Loss):
     """Weighted mean of the exits' cross-entropies: sum_j w_j CE_j / sum_j w_j.
 
@@ -28,21 +29,34 @@ class JointCrossEntropy(keras.losses.Loss):
         label_smoothing: part of the target that is spread over all classes (Szegedy et al. 2016).
 
     Raises:
-        UserError: a weight is negative, or all are 0.
+        UserError: a weight is negative or not finite, all are 0, or there are not as many as exits.
     """
 
     def __init__(
         self, weights: Sequence[float] | None = None, *, label_smoothing: float = 0.0
     ) -> None:
         super().__init__(name="joint_cross_entropy")
-        self.weights = None if weights is None else tf.Variable(_checked(weights), trainable=False)
+        self.weights = (
+            None if weights is None else tf.Variable(checked_weights(weights), trainable=False)
+        )
         self.label_smoothing = label_smoothing
 
     def call(self, labels: Tensor, stacked: Tensor) -> Tensor:
+        exits = stacked.shape[1]
+        if self.weights is not None and self.weights.shape[0] != exits:
+            raise UserError(
+                f"the loss has {self.weights.shape[0]} weights for a network with {exits} exits; "
+                f"expected one an exit"
+            )
         losses = cross_entropies(labels, stacked, self.label_smoothing)
         return _mean(losses, self.weights)
 
+    def get_config(self) -> dict[str, Any]:
+        weights = None if self.weights is None else self.weights.numpy().tolist()
+        return {"weights": weights, "label_smoothing": self.label_smoothing}
 
+
+@keras.saving.register_keras_serializable("eexit_tf")
 class Distillation(keras.losses.Loss):
     """The last exit, or a teacher, teaches the exits before it (Phuong and Lampert 2019).
 
@@ -55,6 +69,9 @@ class Distillation(keras.losses.Loss):
         temperature: T; higher tells more of the wrong classes' order.
         teacher: the last of the stacked outputs is a teacher's: it teaches every exit, and the
             labels teach it nothing. See `training.stack_outputs`.
+
+    Raises:
+        UserError: the temperature is not above 0.
     """
 
     def __init__(
@@ -66,6 +83,8 @@ class Distillation(keras.losses.Loss):
         teacher: bool = False,
     ) -> None:
         super().__init__(name="distillation")
+        if not temperature > 0:
+            raise UserError(f"the temperature must be above 0, but is {temperature}")
         self.joint = joint or JointCrossEntropy()
         self.weight, self.temperature, self.teacher = weight, temperature, teacher
 
@@ -79,7 +98,20 @@ class Distillation(keras.losses.Loss):
         distilled = self.temperature**2 * _mean(divergence, weights)
         return self.joint.call(labels, exits) + self.weight * distilled
 
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "joint": keras.losses.serialize(self.joint),
+            "weight": self.weight,
+            "temperature": self.temperature,
+            "teacher": self.teacher,
+        }
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Distillation":
+        return cls(**config | {"joint": keras.losses.deserialize(config["joint"])})
+
+
+@keras.saving.register_keras_serializable("eexit_tf")
 class CascadeCrossEntropy(keras.losses.Loss):
     """Weights each sample at each exit by how likely it is to get there.
 
@@ -108,6 +140,9 @@ class CascadeCrossEntropy(keras.losses.Loss):
         weights = 1 - self.share + self.share * reached
         return tf.reduce_mean(weights * cross_entropies(labels, stacked), axis=-1)
 
+    def get_config(self) -> dict[str, float]:
+        return {"threshold": self.threshold, "sharpness": self.sharpness, "share": self.share}
+
 
 def cross_entropies(labels: Tensor, stacked: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """The cross-entropy of every sample at every exit, (batch, exits)."""
@@ -126,19 +161,30 @@ def cost_weights(costs: ExitCosts) -> NDArray[np.float32]:
 
 
 def _mean(losses: Tensor, weights: Tensor | None) -> Tensor:
-    """Over exits, as they are weighted; weights of exits that have no loss are left out."""
-    if weights is None:
+    """Over exits, as they are weighted; weights of exits that have no loss are left out.
+
+    0 where no exit is left that has a loss and a weight.
+    """
+    exits = losses.shape[-1]
+    if weights is None and exits:
         return tf.reduce_mean(losses, axis=-1)
-    weights = weights[: losses.shape[-1]]
-    return tf.reduce_sum(losses * weights, axis=-1) / tf.reduce_sum(weights)
+    weights = tf.ones(exits) if weights is None else weights[:exits]
+    return tf.math.divide_no_nan(tf.reduce_sum(losses * weights, axis=-1), tf.reduce_sum(weights))
 
 
 def _log(x: Tensor) -> Tensor:
     return tf.math.log(tf.maximum(x, keras.backend.epsilon()))
 
 
-def _checked(weights: Sequence[float]) -> NDArray[np.float32]:
+def checked_weights(weights: Sequence[float]) -> NDArray[np.float32]:
+    """Exits' weights, if a mean can be taken with them.
+
+    Raises:
+        UserError: see `JointCrossEntropy`.
+    """
     array = np.asarray(weights, np.float32)
-    if array.ndim != 1 or (array < 0).any() or not array.any():
-        raise UserError(f"exit weights must be one an exit, none negative, not all 0: {weights}")
+    if array.ndim != 1 or not (np.isfinite(array) & (array >= 0)).all() or not array.any():
+        raise UserError(
+            f"exit weights must be one an exit, finite, none negative, not all 0: {weights}"
+        )
     return array

@@ -12,7 +12,8 @@ class SlowBackbone(keras.callbacks.Callback):
 
     After every batch the backbone's weights go back all but `rate` of the way that the optimizer
     moved them. This is that learning rate with any optimizer, where a smaller gradient is not:
-    Adam divides by its size. Batch norm's statistics move as ever.
+    Adam divides by its size. Batch norm's statistics move as ever. Give it after
+    `BackupAndRestore`, which changes weights when training begins.
 
     Args:
         net: from `attach_exits`; a classifier of the backbone's own counts as backbone.

@@ -1,9 +1,10 @@
 """Training all exits of a network together, and asking it what they say."""
 
+import contextlib
 import math
-import shutil
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from eexit_tf.data import Samples, check_labels
 from eexit_tf.errors import UserError
 from eexit_tf.files import write_bytes
 from eexit_tf.keras import keras, tf
-from eexit_tf.losses import JointCrossEntropy
+from eexit_tf.losses import CascadeCrossEntropy, Distillation, JointCrossEntropy
 from eexit_tf.outputs import ExitOutputs
 from eexit_tf.reporter import Reporter
 
@@ -64,7 +65,7 @@ def stack_outputs(
         net: one softmax output an exit, in the order of execution.
         teacher: one or several trained networks for the same inputs; the mean of what their
             (last) outputs say becomes the last row, for `losses.Distillation(teacher=True)`
-            (Hinton et al. 2015). They are not trained.
+            (Hinton et al. 2015). They are not trained here, and stay as trainable as they are.
 
     Raises:
         UserError: a teacher takes other inputs or knows other classes.
@@ -87,10 +88,23 @@ def _answers(teacher: keras.Model, net: keras.Model, name: str) -> Any:
             f"{tuple(wanted.shape)}, but {teacher.name} takes {teacher.input_shape} and gives "
             f"{tuple(given.shape)}"
         )
-    # Of its own name, as networks of one family have the same.
-    teacher = keras.Model(teacher.input, given, name=name)
-    teacher.trainable = False
-    return teacher(net.input, training=False)
+    return Teacher(keras.Model(teacher.input, given), name=name)(net.input)
+
+
+class Teacher(keras.layers.Layer):
+    """Says what another network says, whose weights are not this one's.
+
+    Args:
+        network: with one output.
+        name: of the layer.
+    """
+
+    def __init__(self, network: keras.Model, name: str) -> None:
+        super().__init__(name=name, trainable=False)
+        self._says = partial(network, training=False)  # a network itself would be tracked
+
+    def call(self, inputs: Any) -> Any:
+        return tf.stop_gradient(self._says(inputs))
 
 
 def checked(net: keras.Model, samples: Samples) -> Samples:
@@ -100,6 +114,11 @@ def checked(net: keras.Model, samples: Samples) -> Samples:
         UserError: there are none, or inputs or labels are not what the network takes.
     """
     x, y = samples
+    if y.ndim != 1:
+        raise UserError(
+            f"expected labels (samples,), each the number of a class, got {y.shape}; "
+            f"{'use labels[:, 0]' if y.shape[1:] == (1,) else 'of one-hot labels take the argmax'}"
+        )
     check_labels(y, net.outputs[-1].shape[-1])
     if len(x) != len(y):
         raise UserError(f"there are {len(x)} inputs and {len(y)} labels; expected as many")
@@ -136,16 +155,19 @@ def fit(
         learning_rate: the highest of Adam's schedule.
         batch_size: samples a step; from 32 to 128 by the size of the data if not given.
         backup: a folder for the state of training after each epoch: with it, training that was
-            stopped goes on. It is removed at the end.
+            stopped goes on. It is removed at the end, unless it holds something else.
         callbacks: Keras's own.
 
     Returns:
         Keras's history: `loss` and, with `validation`, `val_loss`.
 
     Raises:
-        UserError: the samples do not fit the network, see `checked`, or the teacher does not.
+        UserError: the samples do not fit the network, see `checked`, or the teacher or the loss
+            does not.
     """
     train = checked(net, train)
+    loss = loss or JointCrossEntropy()
+    _check_teacher(loss, bool(teacher))
     batch_size = batch_size or min(
         max(len(train.x) // STEPS_AN_EPOCH, SMALLEST_BATCH), LARGEST_BATCH
     )
@@ -155,7 +177,7 @@ def fit(
         # The legacy Adam is one fused operator a variable, the new one ten: half the time to
         # start.
         optimizer = keras.optimizers.legacy.Adam(WarmUpCosine(learning_rate, steps))
-    trainer.compile(optimizer=optimizer, loss=loss or JointCrossEntropy())
+    trainer.compile(optimizer=optimizer, loss=loss)
     backups = [] if backup is None else [keras.callbacks.BackupAndRestore(backup)]
     history = trainer.fit(
         batches(tuple(train), batch_size, shuffle=True, augmentation=augmentation),
@@ -165,8 +187,20 @@ def fit(
         callbacks=[*backups, *callbacks],
     )
     if backup is not None:
-        shutil.rmtree(backup, ignore_errors=True)  # Keras leaves the folder, empty
+        with contextlib.suppress(OSError):  # Keras leaves the folder
+            backup.rmdir()
     return history
+
+
+def _check_teacher(loss: keras.losses.Loss, taught: bool) -> None:
+    if isinstance(loss, Distillation) and loss.teacher and not taught:
+        raise UserError("Distillation(teacher=True) needs a teacher, but none is given")
+    for_exits = isinstance(loss, JointCrossEntropy | CascadeCrossEntropy | Distillation)
+    if taught and for_exits and not getattr(loss, "teacher", False):
+        raise UserError(
+            f"a {type(loss).__name__} would train the teacher's answers as one more exit; with a "
+            f"teacher give Distillation(teacher=True)"
+        )
 
 
 def save_weights(net: keras.Model, path: Path) -> None:

@@ -7,9 +7,9 @@ from eexit_tf.backbones import Stage, Stem, residual
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
 from eexit_tf.exit_weights import ExitWeightSchedule, GradientBalance, gradient_norms
-from eexit_tf.exits import attach_exits
+from eexit_tf.exits import attach_exits, freeze_backbone
 from eexit_tf.keras import keras, seed_everything
-from eexit_tf.losses import JointCrossEntropy
+from eexit_tf.losses import Distillation, JointCrossEntropy
 from eexit_tf.training import fit, stack_outputs
 from eexit_tf.vocabulary import Exit
 
@@ -56,6 +56,40 @@ def test_balanced_exits_pull_equally() -> None:
     assert loss.weights.numpy().mean() == pytest.approx(1)
 
 
+def test_balance_does_not_count_a_teacher() -> None:
+    net, joint = network(), JointCrossEntropy([1, 1])
+    loss = Distillation(joint, teacher=True)
+    fit(
+        net,
+        TRAIN,
+        epochs=1,
+        loss=loss,
+        teacher=network(),
+        callbacks=[GradientBalance(joint, TRAIN)],
+    )
+    assert joint.weights.numpy().mean() == pytest.approx(1)
+
+
+def test_what_exits_do_not_share_cannot_be_balanced() -> None:
+    frozen, loss = freeze_backbone(network()), JointCrossEntropy([1, 1])
+    with pytest.raises(UserError, match="exit 2 does not depend on stem__pool_dense/kernel:0"):
+        fit(frozen, TRAIN, epochs=1, loss=loss, callbacks=[GradientBalance(loss, TRAIN)])
+
+
+def test_weights_of_an_epoch_are_checked() -> None:
+    loss = JointCrossEntropy([1, 1])
+    with pytest.raises(UserError, match="not all 0"):
+        fit(
+            network(),
+            TRAIN,
+            epochs=1,
+            loss=loss,
+            callbacks=[ExitWeightSchedule(loss, lambda _: [0, 0])],
+        )
+
+
 def test_a_loss_without_weights_is_refused() -> None:
+    with pytest.raises(UserError, match="the Distillation has no weights to change"):
+        GradientBalance(Distillation(), TRAIN)
     with pytest.raises(UserError, match="no weights to change"):
         ExitWeightSchedule(JointCrossEntropy(), lambda _: [1, 1])

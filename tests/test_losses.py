@@ -1,6 +1,7 @@
 """Losses over all exits: what they give, and that their gradients are real."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -57,7 +58,7 @@ def test_joint_loss_is_the_weighted_mean_of_keras_cross_entropies() -> None:
     np.testing.assert_allclose(only.call(LABELS, given), smooth, rtol=1e-5)
 
 
-@pytest.mark.parametrize("weights", [[-1, 2], [0, 0], 3])
+@pytest.mark.parametrize("weights", [[-1, 2], [0, 0], 3, [1, math.nan], [1, math.inf]])
 def test_weights_that_make_no_sense_are_refused(weights: object) -> None:
     with pytest.raises(UserError, match="exit weights"):
         JointCrossEntropy(weights)  # type: ignore[arg-type]
@@ -88,6 +89,41 @@ def test_a_teacher_is_not_taught_by_the_labels() -> None:
     given = stacked(3)
     loss = Distillation(weight=0, teacher=True).call(LABELS, given)
     np.testing.assert_allclose(loss, JointCrossEntropy().call(LABELS, given[:, :2]), rtol=1e-6)
+
+
+def test_what_has_nothing_to_teach_costs_nothing() -> None:
+    """A last exit that learns alone, first or for ever."""
+    last = JointCrossEntropy([0, 0, 1])
+    for given, joint in ((stacked(3), last), (stacked(1), JointCrossEntropy())):
+        loss = Distillation(joint).call(LABELS, given)
+        np.testing.assert_allclose(loss, joint.call(LABELS, given), rtol=1e-5)
+
+
+def test_weights_are_one_an_exit() -> None:
+    for count in (1, 2, 4):
+        loss = JointCrossEntropy([1] * count)
+        with pytest.raises(UserError, match=f"{count} weights for a network with 3 exits"):
+            loss.call(LABELS, stacked(3))
+    with pytest.raises(UserError, match="temperature must be above 0"):
+        Distillation(temperature=0)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        JointCrossEntropy([1, 2, 3], label_smoothing=0.1),
+        Distillation(JointCrossEntropy([1, 2, 3]), weight=0.5, temperature=2),
+        CascadeCrossEntropy(threshold=0.5, sharpness=0.1, share=1),
+    ],
+)
+def test_a_trainer_is_saved_with_its_loss(loss: keras.losses.Loss, tmp_path: Path) -> None:
+    inputs = keras.Input((3, CLASSES))
+    trainer = keras.Model(inputs, keras.layers.Softmax()(inputs))
+    trainer.compile(loss=loss)
+    trainer.save(tmp_path / "trainer.keras")
+    loaded = keras.models.load_model(tmp_path / "trainer.keras").loss
+    given = stacked(3)
+    np.testing.assert_array_equal(loaded.call(LABELS, given), loss.call(LABELS, given))
 
 
 def test_weights_of_exits_weight_what_they_are_taught() -> None:
@@ -143,6 +179,11 @@ def test_gradients_of_nachos_terms_are_those_of_finite_differences(term: str) ->
         near[:, sample, 0, -1] += [step, -step]
         up, down = (float(tf.reduce_mean(loss.call(LABELS, g))) for g in near)
         assert (up - down) / (2 * step) == pytest.approx(gradient[sample], rel=0.02)
+
+
+def test_gates_need_an_early_exit() -> None:
+    with pytest.raises(UserError, match="has one exit"):
+        add_gates(attach_exits(residual((8, 8, 1), **NARROW), EXITS[-1:], classes=CLASSES))
 
 
 def test_below_the_budget_cost_is_free() -> None:

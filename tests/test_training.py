@@ -51,6 +51,17 @@ def test_a_teacher_teaches_and_is_not_taught() -> None:
     fit(net, TRAIN, epochs=1, loss=loss, teacher=teacher, augmentation=Augmentation(flip=True))
     np.testing.assert_array_equal(weights(teacher), before)
     assert (weights(net) != before).any()
+    fit(teacher, TRAIN, epochs=1)  # a teacher may learn on
+    pairs = zip(teacher.get_weights(), network().get_weights(), strict=True)
+    assert all((now != then).any() for now, then in pairs)
+
+
+def test_a_teacher_and_a_loss_must_be_meant_for_each_other() -> None:
+    with pytest.raises(UserError, match="needs a teacher, but none is given"):
+        fit(network(), TRAIN, epochs=1, loss=Distillation(teacher=True))
+    for loss in (None, Distillation()):
+        with pytest.raises(UserError, match=r"with a teacher give Distillation\(teacher=True\)"):
+            fit(network(), TRAIN, epochs=1, loss=loss, teacher=network())
 
 
 def test_several_teachers_say_their_mean() -> None:
@@ -65,7 +76,13 @@ def test_several_teachers_say_their_mean() -> None:
 
 def test_a_teacher_of_other_classes_is_refused() -> None:
     with pytest.raises(UserError, match="a teacher for residual must take"):
-        fit(network(), TRAIN, epochs=1, teacher=network(classes=5))
+        fit(
+            network(),
+            TRAIN,
+            epochs=1,
+            loss=Distillation(teacher=True),
+            teacher=network(classes=5),
+        )
 
 
 def test_training_that_was_stopped_goes_on(tmp_path: Path) -> None:
@@ -83,6 +100,12 @@ def test_training_that_was_stopped_goes_on(tmp_path: Path) -> None:
     assert not (tmp_path / "backup").exists()
 
 
+def test_a_backup_leaves_other_files_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("precious")
+    fit(network(), TRAIN, epochs=1, backup=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
 @pytest.mark.parametrize(
     ("x", "y", "said"),
     [
@@ -91,6 +114,8 @@ def test_training_that_was_stopped_goes_on(tmp_path: Path) -> None:
         (TRAIN.x[:, 1:], TRAIN.y, r"takes samples of \(8, 8, 1\), got \(7, 8, 1\)"),
         (TRAIN.x, TRAIN.y + 1, "labels up to 3, the network only 3 classes"),
         (TRAIN.x, TRAIN.y - 1, "labels from -1 on, expected from 0"),
+        (TRAIN.x, TRAIN.y[:, None], r"got \(64, 1\); use labels\[:, 0\]"),
+        (TRAIN.x, np.eye(3)[TRAIN.y], "of one-hot labels take the argmax"),
     ],
 )
 def test_samples_that_do_not_fit_are_refused(x: np.ndarray, y: np.ndarray, said: str) -> None:

@@ -18,6 +18,7 @@ from eexit_tf.keras import keras, tf
 from eexit_tf.stderr import captured_stderr
 from eexit_tf.tflite.model import Method, MultiExit
 from eexit_tf.training import checked, fit
+from eexit_tf.vocabulary import NAME_SEPARATOR
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -57,8 +58,8 @@ def quantize(
             them is known only once it was trained with them.
 
     Raises:
-        UserError: an unknown method or number of bits, a layer that TFMOT cannot quantise, or
-            samples that do not fit the network.
+        UserError: an unknown method or number of bits, a layer that TFMOT cannot quantise or not
+            to so few bits, or samples that do not fit the network.
     """
     if method not in get_args(Method):
         known = " or ".join(get_args(Method))
@@ -67,7 +68,7 @@ def quantize(
     train = checked(net, train)
     exits = tuple(exits_of(net))
     if method == "qat":
-        net = _quantizable(net)
+        net = _quantizable(_fused(net))
         _set_bits(net, backbone_bits, head_bits)
         fit(
             net,
@@ -93,19 +94,74 @@ def check_bits(method: str, *bits: int) -> None:
 
 
 def _set_bits(net: keras.Model, backbone_bits: int, head_bits: int) -> None:
-    """Give the weights' quantisers their bits; a head's layers begin with its output's name.
+    """Give the weights' quantisers their bits.
+
+    The layers of a head that `attach_exits` made begin with its output's name; of any other exit
+    the last layer is its head.
 
     TFMOT shares a quantiser among layers of a kind, so that each layer gets its own. Setting it on
     the layer before would keep TFMOT from folding the layer's batch norm.
     """
-    heads = tuple(net.output_names)
+    heads = tuple(name for name in net.output_names if NAME_SEPARATOR in name)
     for layer in net.layers:
-        bits = head_bits if layer.name.startswith(heads) else backbone_bits
+        of_head = layer.name in net.output_names or layer.name.startswith(heads)
+        bits = head_bits if of_head else backbone_bits
         weights = getattr(layer, "_weight_vars", None)
-        if weights and not isinstance(layer.layer, keras.layers.DepthwiseConv2D):
+        inner = getattr(layer, "layer", None)
+        if isinstance(inner, keras.layers.DepthwiseConv2D):
+            continue
+        if bits < max(BITS) and not weights and hasattr(inner, "kernel"):
+            raise UserError(f"TFMOT does not quantise the weights of {inner.name!r} to {bits} bits")
+        if weights:
             layer._weight_vars = [
                 (w, _with_bits(quantizer, bits), v) for w, quantizer, v in weights
             ]
+
+
+def _fused(net: keras.Model) -> keras.Model:
+    """Let layers apply the ReLU behind them themselves, if there is no batch norm between.
+
+    TFMOT would leave the weights of such a layer alone: its transform that keeps a quantiser from
+    between a layer and its ReLU takes away all quantisers of the layer.
+    """
+    before = {
+        layer.name: node.layer.name
+        for layer in net.layers
+        if _is_relu(layer) and len(layer.inbound_nodes) == 1
+        for node in layer.inbound_nodes[0].parent_nodes
+        if _applies_one(node.layer) and _readers(net, node.layer) == [layer]
+    }
+    if not before:
+        return net
+
+    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if layer.name in before:
+            return keras.layers.Activation("linear", name=layer.name)
+        config = layer.get_config()
+        if layer.name in before.values():
+            config["activation"] = "relu"
+        return type(layer).from_config(config)
+
+    fused = keras.models.clone_model(net, clone_function=clone)
+    fused.set_weights(net.get_weights())
+    return fused
+
+
+def _is_relu(layer: keras.layers.Layer) -> bool:
+    if isinstance(layer, keras.layers.Activation):
+        return layer.activation is keras.activations.relu
+    plain = {"max_value": None, "negative_slope": 0, "threshold": 0}
+    return isinstance(layer, keras.layers.ReLU) and plain.items() <= layer.get_config().items()
+
+
+def _applies_one(layer: keras.layers.Layer) -> bool:
+    known = type(layer).__name__ in ("Conv2D", "DepthwiseConv2D", "Dense")
+    return known and layer.activation is keras.activations.linear
+
+
+def _readers(net: keras.Model, layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """Of what a layer gives, within the network."""
+    return [node.layer for node in layer.outbound_nodes if node.layer in net.layers]
 
 
 def _with_bits(quantizer: Any, bits: int) -> Any:

@@ -1,0 +1,58 @@
+"""Quantisation-aware training: which weights it trains as what."""
+
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as fb
+
+from eexit_tf.data import Samples
+from eexit_tf.errors import UserError
+from eexit_tf.exits import attach_exits
+from eexit_tf.keras import keras, seed_everything
+from eexit_tf.tflite import flatbuffer
+from eexit_tf.tflite.quantization import quantize
+from eexit_tf.vocabulary import Exit
+
+RNG = np.random.default_rng(0)
+TRAIN = Samples(RNG.random((64, 8, 8, 1), np.float32), RNG.integers(0, 3, 64))
+layers = keras.layers
+
+
+def own_backbone(relu: keras.layers.Layer) -> keras.Model:
+    """Convolutions with a ReLU of their own behind them, with and without a batch norm between."""
+    seed_everything(0)
+    inputs = layers.Input((8, 8, 1))
+    x = layers.Conv2D(4, 3, padding="same", name="bare")(inputs)
+    x = relu(x)
+    y = layers.Conv2D(4, 3, padding="same", name="normed")(x)
+    y = layers.ReLU(name="inner")(layers.BatchNormalization()(y))
+    x = layers.Add(name="sum")([x, y])
+    x = layers.Conv2D(8, 3, 2, activation="relu", name="second")(x)
+    x = layers.Flatten()(x)
+    return keras.Model(inputs, layers.Dense(3, activation="softmax", name="dense")(x))
+
+
+def kernel_types(content: bytes) -> list[str]:
+    """Of the convolutions and dense layers, in the order of execution."""
+    model = flatbuffer.read(content)
+    names = {value: name for name, value in vars(fb.TensorType).items()}
+    kinds = (fb.BuiltinOperator.CONV_2D, fb.BuiltinOperator.FULLY_CONNECTED)
+    return [
+        names[model.subgraphs[0].tensors[operator.inputs[1]].type]
+        for operator in model.subgraphs[0].operators
+        if model.operatorCodes[operator.opcodeIndex].builtinCode in kinds
+    ]
+
+
+@pytest.mark.parametrize("relu", [layers.ReLU(name="tap"), layers.Activation("relu", name="tap")])
+def test_weights_before_a_relu_of_its_own_have_the_bits_too(relu: keras.layers.Layer) -> None:
+    net = attach_exits(own_backbone(relu), [Exit("tap")])
+    multi = quantize(net, TRAIN, epochs=1, backbone_bits=4, head_bits=8)
+    head, dense = "INT8", "INT8"
+    assert sorted(kernel_types(multi.content)) == sorted(["INT4"] * 3 + [head, dense])
+
+
+def test_bits_that_tfmot_does_not_give_are_refused() -> None:
+    net = attach_exits(own_backbone(layers.ReLU(6.0, name="tap")), [Exit("tap")])
+    with pytest.raises(UserError, match="does not quantise the weights of 'bare' to 4 bits"):
+        quantize(net, TRAIN, epochs=1, backbone_bits=4)
+    assert quantize(net, TRAIN, epochs=1).exits == (Exit("tap"), Exit("dense", "own"))
