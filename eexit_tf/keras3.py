@@ -1,6 +1,7 @@
 """Keras 3 functional models as `tf_keras` ones, the only ones that TFMOT takes."""
 
 import inspect
+import re
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ import numpy as np
 from eexit_tf.errors import UserError
 from eexit_tf.keras import keras
 
+SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
+"""Names that TensorFlow takes for what a layer does."""
 TOLERANCE = 1e-3
 """By how much outputs may differ after the conversion, relative to the largest."""
 LEFT_OUT = ("dtype", "trainable")
@@ -28,6 +31,8 @@ def from_keras3(model: Any) -> keras.Model:
     if type(model).__name__ == "Sequential":
         from keras import Model  # Keras 3, which made it
 
+        if not model.built:
+            raise UserError(f"{model.name} has not been built: its first layer must be an Input")
         model = Model(model.inputs[0], model.outputs[0], name=model.name)
     if type(model).__name__ != "Functional" or len(model.inputs) != 1:
         raise UserError(
@@ -59,6 +64,11 @@ def from_keras3(model: Any) -> keras.Model:
 
 def _counterpart(original: Any) -> Any:
     kind = type(original).__name__
+    if not SCOPE.fullmatch(original.name):
+        raise UserError(
+            f"layer {original.name!r} cannot be converted from Keras 3: TensorFlow takes names of "
+            f"letters, digits and ._/>- alone"
+        )
     made = getattr(keras.layers, kind, None)
     if made is None or not type(original).__module__.startswith("keras.src.layers"):
         raise UserError(f"layer {original.name!r} is a {kind}, which tf_keras does not have")

@@ -82,9 +82,11 @@ def exit_costs(net: Any) -> ExitCosts:
         net: a functional model with one softmax output an exit.
 
     Raises:
-        UserError: the exits' trunks do not contain one another, so that no exit comes first.
+        UserError: the exits' trunks do not contain one another, so that no exit comes first, or
+            a layer is called more than once.
     """
     exits = [Exit.parse(name) for name in net.output_names]
+    ancestors(*net.outputs)  # refuses a layer that two exits call
     needs = [ancestors(output) for output in net.outputs]
     layers = {layer.name: layer for layer in net.layers}
     loads = {
@@ -158,13 +160,23 @@ def has_softmax(layer: Any) -> bool:
     return type(layer).__name__ == "Softmax" or getattr(activation, "__name__", "") == "softmax"
 
 
-def ancestors(tensor: Any) -> set[str]:
-    """Names of the layers that compute a tensor of a functional model."""
-    found: set[str] = set()
-    waiting = [tensor.node]
+def ancestors(*tensors: Any) -> set[str]:
+    """Names of the layers that compute tensors of a functional model.
+
+    Raises:
+        UserError: a layer is called more than once, so that its name does not tell its cost.
+    """
+    found: dict[str, Any] = {}
+    waiting = [tensor.node for tensor in tensors]
     while waiting:
         node = waiting.pop()
-        if node.layer.name not in found:
-            found.add(node.layer.name)
+        name = node.layer.name
+        if name not in found:
+            found[name] = node
             waiting.extend(node.parent_nodes)
-    return found
+        elif found[name] is not node:
+            raise UserError(
+                f"layer {name!r} is called more than once, where costs are counted once a layer; "
+                f"make another layer for each call"
+            )
+    return set(found)

@@ -1,7 +1,6 @@
 """Backbones that the user brings: a file of Keras's, or a function of theirs."""
 
 import hashlib
-import inspect
 import json
 import zipfile
 from collections.abc import Callable
@@ -14,7 +13,7 @@ import numpy as np
 from eexit_tf.errors import UserError
 from eexit_tf.keras import keras
 from eexit_tf.keras3 import from_keras3, is_keras3
-from eexit_tf.sources import import_function, is_function
+from eexit_tf.sources import import_function, is_function, parameters
 
 FILES = (".h5", ".hdf5", ".keras")
 LINEAR = ("ZeroPadding2D", "AveragePooling2D", "MaxPooling2D", "Flatten", "Reshape")
@@ -70,7 +69,7 @@ def load_own_model(spec: str, input_scale: float = 1.0) -> OwnModel:
             f"module:function"
         )
     function = import_function(f"backbone {spec}", spec)
-    takes = [p for p in inspect.signature(function).parameters.values() if p.kind != p.KEYWORD_ONLY]
+    takes = parameters(function, spec)
     if sum(p.default is p.empty for p in takes) > 1:
         raise UserError(f"{spec} takes {', '.join(p.name for p in takes)}; expected hp or nothing")
 

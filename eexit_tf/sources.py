@@ -4,6 +4,7 @@ What is read here is not checked yet; `eexit_tf.data` does that for every source
 """
 
 import importlib
+import inspect
 import sys
 import traceback
 from collections.abc import Callable
@@ -93,6 +94,11 @@ def _read_npz(path: Path) -> Raw:
             f"{path} cannot be read as an .npz file of plain number arrays (truncated, damaged, "
             f"or object arrays in it?): {error}"
         ) from error
+    if further := [key for key in found if key.startswith(("x_val", "y_val"))]:
+        raise UserError(
+            f"{path} has {further[0]}, but a validation part is cut from the training part; join "
+            f"the two, or leave it out"
+        )
     missing = [key for key in ("x_train", "y_train") if key not in arrays]
     if missing or ("x_test" in arrays) != ("y_test" in arrays):
         raise UserError(
@@ -140,6 +146,19 @@ def import_function(what: str, name: str) -> Callable[..., Any]:
         )
     found: Callable[..., Any] = function
     return found
+
+
+def parameters(function: Callable[..., Any], name: str) -> list[inspect.Parameter]:
+    """What the user's own function takes, without keywords that it need not be given.
+
+    Raises:
+        UserError: Python cannot tell.
+    """
+    try:
+        taken = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{name} is no function of yours: {error}") from error
+    return [p for p in taken if p.kind != p.KEYWORD_ONLY]
 
 
 def _read_function(name: str) -> Raw:

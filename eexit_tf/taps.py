@@ -48,7 +48,11 @@ def clean_taps(model: Any) -> list[str]:
     Returns:
         Names of layers in the order of execution, `apart` from one another and, if the model has
         a classifier of its own, from its end.
+
+    Raises:
+        UserError: a layer is called more than once.
     """
+    ancestors(*model.outputs)
     needs = {layer.name: ancestors(layer.output) for layer in model.layers}
     readers: dict[str, list[Any]] = {layer.name: [] for layer in model.layers}
     for layer in model.layers:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from conftest import Run
 
+from eexit_tf.costs import ExitCosts
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
 from eexit_tf.exits import attach_exits, exits_of, freeze_backbone
@@ -20,6 +21,7 @@ from eexit_tf.own_models import load_own_model, scale_input
 from eexit_tf.taps import MOST, apart, clean_taps
 from eexit_tf.training import LEARNING_RATE, fit
 from eexit_tf.tuners.own_space import BackboneSpace, HyperModelSpace
+from eexit_tf.tuners.surrogate import Encoder
 from eexit_tf.vocabulary import Bounds, Exit
 
 CLASSES = 10
@@ -202,6 +204,47 @@ def test_a_model_that_a_function_gives_again_is_as_it_was(
         np.testing.assert_array_equal(weight, before)
 
 
+def test_hyperparameters_that_others_bring_are_searched_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+
+    def space(name: str) -> BackboneSpace:
+        model = load_own_model(f"mine:{name}")
+        return BackboneSpace((8, 8, 1), CLASSES, Bounds(), model=model, train="all")
+
+    hp = keras_tuner.HyperParameters()
+    space("deep").declare_hyperparameters(hp)
+    assert {"depth", "width0", "width1", "width2"} <= {choice.name for choice in hp.space}
+    assert hp.values["depth"] == 1
+
+    odd, hp = space("odd"), keras_tuner.HyperParameters()
+    odd.declare_hyperparameters(hp)
+    with pytest.raises(UserError, match="'late' is there for some values of others only"):
+        odd.costs(hp.values | {"depth": 2})
+
+
+def test_what_tfmot_will_not_take_is_told_before_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    doubts = [
+        BackboneSpace(
+            (8, 8, 1), CLASSES, Bounds(), model=load_own_model(f"mine:{name}"), train="all"
+        ).doubt()
+        for name in ("backbone", "pooled_norm")
+    ]
+    assert doubts[0] == ""
+    assert "give --quantize ptq" in doubts[1]
+
+
+def test_exits_without_weights_can_be_learnt_from() -> None:
+    costs = ExitCosts((Exit("a"), Exit("b")), (10, 20), (0, 5), (0, 0), (0, 9), 3)
+    assert np.isfinite(Encoder([], (1.0, 100.0)).costs(costs)).all()
+
+
 def test_more_exits_than_the_policy_search_takes_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,6 +268,42 @@ def backbone(hp):
 def unsearchable(hp):
     hp.Float("rate", 0.0, 1.0)
     return backbone(hp)
+
+def deep(hp):
+    inputs = x = layers.Input((8, 8, 1))
+    for number in range(hp.Choice("depth", [1, 2, 3])):
+        width = hp.Choice(f"width{number}", [4, 8])
+        x = layers.Conv2D(width, 3, padding="same", activation="relu", name=f"c{number}")(x)
+    return Model(inputs, x)
+
+def odd(hp):
+    if hp.Choice("depth", [1, 2, 3]) == 2:
+        hp.Choice("late", [1, 2])
+    return backbone(hp)
+
+def taken(hp):
+    hp.Choice("head_kernel", [1, 7])
+    return backbone(hp)
+
+def twice():
+    inputs = layers.Input((8, 8, 1))
+    again = layers.Conv2D(4, 3, padding="same", activation="relu", name="again")
+    return Model(inputs, again(again(layers.Conv2D(4, 3, activation="relu", name="one")(inputs))))
+
+def spaced():
+    import keras
+    inputs = keras.Input((8, 8, 1))
+    return keras.Model(inputs, keras.layers.Conv2D(4, 3, activation="relu", name="a b")(inputs))
+
+def unbuilt3():
+    import keras
+    return keras.Sequential([keras.layers.Conv2D(4, 3, activation="relu")])
+
+def pooled_norm():
+    inputs = layers.Input((8, 8, 1))
+    x = layers.Conv2D(4, 3, activation="relu", name="one")(inputs)
+    x = layers.BatchNormalization()(layers.MaxPooling2D(2)(x))
+    return Model(inputs, layers.Conv2D(4, 3, activation="relu", name="two")(x))
 
 def unnamed(hp):
     width = hp.Choice("width", [4, 8])
@@ -313,6 +392,10 @@ def test_a_search_of_ones_own_resumes_and_converts(
     assert run.returncode == 0, run.stderr
     run = eexit_tf(*command, "--epochs", "1", cwd=tmp_path)
     assert (run.returncode, "holds another search" in run.stderr) == (2, True)
+    if option[1] == "mine:backbone":
+        (tmp_path / "mine.py").write_text(MINE.replace('"width", [4, 8]', '"width", [4, 6]'))
+        run = eexit_tf(*command, "--epochs", "1", *option, cwd=tmp_path)
+        assert (run.returncode, "'width' is [4, 8] there, [4, 6] now" in run.stderr) == (2, True)
 
 
 def test_wrong_options_are_explained(eexit_tf: Run, some_digits: Path, tmp_path: Path) -> None:
@@ -328,6 +411,12 @@ def test_wrong_options_are_explained(eexit_tf: Run, some_digits: Path, tmp_path:
         (["--backbone", "mine:unbuilt"], "not a functional model with one input"),
         (["--backbone", "mine:between"], "takes first, second; expected hp or nothing"),
         (["--backbone", "mine:operation"], "'add' is a Add, which tf_keras does not have"),
+        (["--backbone", "mine:taken"], "'head_kernel' of mine:taken is the search's own"),
+        (["--backbone", "mine:twice"], "layer 'again' is called more than once"),
+        (["--backbone", "mine:spaced"], "layer 'a b' cannot be converted from Keras 3"),
+        (["--backbone", "mine:unbuilt3"], "its first layer must be an Input"),
+        (["--backbone", "builtins:dict"], "builtins:dict is no function of yours"),
+        (["--space", "mine:Space", "--max-params", "5"], "proposed keeps max_params 5: of the"),
         (["--backbone", "mine:unnamed", "--max-macs", "10"], "reading the 64 values of an input"),
         (["--space", "mine:Unlearning"], "of mine:Unlearning is 0.0; expected a float above 0"),
         (["--space", "mine:Logits"], "is not that of a softmax"),

@@ -91,11 +91,11 @@ def assert_clean(net: keras.Model) -> None:
 
 @pytest.mark.parametrize("family", ["residual", "inverted_residual"])
 def test_tfmot_quantises_points_of_the_space(family: str) -> None:
-    from eexit_tf.tflite.quantization import _quantizable
+    from eexit_tf.tflite.quantization import quantizable
 
     space = ExitSpace((16, 16, 3), 4, Bounds())
     values = first(space, family=family, head="separable", growth1=2.0)
-    quantised = _quantizable(space.network(values))
+    quantised = quantizable(space.network(values))
     assert len(quantised.outputs) == len(space.costs(values))
 
 

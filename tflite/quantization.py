@@ -68,7 +68,7 @@ def quantize(
     train = checked(net, train)
     exits = tuple(exits_of(net))
     if method == "qat":
-        net = _quantizable(_fused(net))
+        net = quantizable(_fused(net))
         _set_bits(net, backbone_bits, head_bits)
         fit(
             net,
@@ -170,7 +170,12 @@ def _with_bits(quantizer: Any, bits: int) -> Any:
     return quantizer
 
 
-def _quantizable(net: keras.Model) -> keras.Model:
+def quantizable(net: keras.Model) -> keras.Model:
+    """The network as quantisation-aware training takes it.
+
+    Raises:
+        UserError: TFMOT does not take one of its layers.
+    """
     try:
         return quantize_model(net)
     except (ValueError, RuntimeError) as error:

@@ -91,6 +91,23 @@ class CandidateSpace(keras_tuner.HyperModel):
         """Whether no policy on this network can keep the bounds, known without training."""
         return not self._fitting(self.costs(values))
 
+    def doubt(self) -> str:
+        """What to tell before a search of networks that may not be converted; empty if nothing."""
+        return ""
+
+    def never_met(self) -> str:
+        """What to tell of bounds that none of the proposed networks keeps."""
+        hp = keras_tuner.HyperParameters()
+        self.declare_hyperparameters(hp)
+        costs = self.costs(hp.values)
+        macs = min(costs.alone_macs(index) for index in range(len(costs)))
+        params = min(costs.params([index]) for index in range(len(costs)))
+        return (
+            f"no network that was proposed keeps {self.bounds}: of the first one, the cheapest "
+            f"exit needs {macs:,} MACs and the smallest has {params:,} parameters; loosen the "
+            f"bounds, with another --output or --overwrite"
+        )
+
     def check_bounds(self) -> None:
         """Refuse bounds that nothing in the space can meet.
 

@@ -18,6 +18,8 @@ MODULE = {
 }
 """Of heads of modules; two modules are alike."""
 
+NAMES = ("head", *MODULE)
+
 
 def declare(hp: keras_tuner.HyperParameters) -> None:
     """Register the hyperparameters."""

@@ -1,6 +1,5 @@
 """Search spaces around what the user brings: a backbone, or a whole `HyperModel`."""
 
-import inspect
 from abc import abstractmethod
 from typing import Any
 
@@ -22,7 +21,7 @@ from eexit_tf.network_costs import (
 )
 from eexit_tf.own_models import OwnModel, functional, restart_names
 from eexit_tf.policy_search.bits import MOST_EXITS
-from eexit_tf.sources import import_function
+from eexit_tf.sources import import_function, parameters
 from eexit_tf.taps import clean_taps
 from eexit_tf.tuners import head_choices
 from eexit_tf.tuners.candidates import CandidateSpace, Values
@@ -50,18 +49,26 @@ class OwnSpace(CandidateSpace):
         """The user's model, which may declare hyperparameters."""
 
     def discover(self) -> None:
-        """Run the user's code once, to see its hyperparameters.
+        """Run the user's code, to see its hyperparameters.
+
+        Once with their defaults, and then with their last values for as long as that shows more:
+        some are declared only when others are large.
 
         Raises:
             UserError: some that are not choices.
         """
-        self._make(self._hyperparameters)
-        for parameter in self._hyperparameters.space:
-            if not isinstance(parameter, keras_tuner.engine.hyperparameters.Choice):
-                raise UserError(
-                    f"hyperparameter {parameter.name!r} is a {type(parameter).__name__}; the "
-                    f"search takes choices alone: hp.Choice({parameter.name!r}, [...])"
-                )
+        hp, seen = self._hyperparameters, -1
+        while seen < len(hp.space):
+            seen = len(hp.space)
+            self._make(hp)
+            for parameter in hp.space:
+                if not isinstance(parameter, keras_tuner.engine.hyperparameters.Choice):
+                    raise UserError(
+                        f"hyperparameter {parameter.name!r} is a {type(parameter).__name__}; the "
+                        f"search takes choices alone: hp.Choice({parameter.name!r}, [...])"
+                    )
+            hp.values = {parameter.name: parameter.values[-1] for parameter in hp.space}
+        hp.values = {parameter.name: parameter.default for parameter in hp.space}
 
     def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
         hp.merge(self._hyperparameters, overwrite=False)
@@ -84,10 +91,32 @@ class OwnSpace(CandidateSpace):
         costs = self.costs(values)
         return max(costs.alone_macs(index) for index in range(len(costs)))
 
-    def _given(self, values: Values) -> keras_tuner.HyperParameters:
+    def doubt(self) -> str:
+        """That TFMOT cannot quantise the default network, if so."""
+        from eexit_tf.tflite.quantization import quantizable
+
+        try:
+            quantizable(self._made(self._hyperparameters.values))
+        except UserError as error:
+            return f"{error}. To convert what is found, give --quantize ptq"
+        return ""
+
+    def _made(self, values: Values) -> keras.Model:
+        """As `_make`, from plain values.
+
+        Raises:
+            UserError: a hyperparameter turns up that `discover` did not see.
+        """
         hp = self._hyperparameters.copy()
         hp.values = dict(values)
-        return hp
+        model = self._make(hp)
+        known = {parameter.name for parameter in self._hyperparameters.space}
+        if late := [parameter.name for parameter in hp.space if parameter.name not in known]:
+            raise UserError(
+                f"hyperparameter {late[0]!r} is there for some values of others only, such as "
+                f"{values}; declare all of them whatever the values are"
+            )
+        return model
 
 
 class BackboneSpace(OwnSpace):
@@ -121,6 +150,12 @@ class BackboneSpace(OwnSpace):
         if not self._own_choices:  # one backbone for all
             self.candidates = CandidateSpace.candidates
         self._backbones: dict[tuple[Any, ...], tuple[list[Unit], Unit | None]] = {}
+        for choice in self._own_choices:
+            if choice.name in head_choices.NAMES:
+                raise UserError(
+                    f"hyperparameter {choice.name!r} of {model.spec} is the search's own; give it "
+                    f"another name"
+                )
         head_choices.declare(self._hyperparameters)
 
     def _make(self, hp: keras_tuner.HyperParameters) -> keras.Model:
@@ -159,7 +194,7 @@ class BackboneSpace(OwnSpace):
         return ", ".join([*own, head_choices.kinds(values)[-1]])
 
     def full_network(self, values: Values) -> keras.Model:
-        backbone = self._make(self._given(values))
+        backbone = self._made(values)
         kinds = head_choices.kinds(values)
         exits = [Exit(tap, kind) for tap in clean_taps(backbone) for kind in kinds]
         return attach_exits(backbone, exits, classes=self.classes)
@@ -169,7 +204,7 @@ class BackboneSpace(OwnSpace):
         chosen = {p.name: values[p.name] for p in self._own_choices}
         key = tuple(sorted(chosen.items()))
         if key not in self._backbones:
-            self._backbones[key] = _described(self._make(self._given(values)))
+            self._backbones[key] = _described(self._made(values))
         taps, own = self._backbones[key]
         exits = {
             (exit_ := Exit(tap.name, kind)): head(tap, kind, self.classes, exit_.name)
@@ -202,8 +237,8 @@ class HyperModelSpace(OwnSpace):
         super().__init__(input_shape, classes, bounds)
         self._spec = spec
         function = import_function(f"space {spec}", spec)
-        parameters = inspect.signature(function).parameters.values()
-        if any(p.default is p.empty and p.kind < p.VAR_POSITIONAL for p in parameters):
+        taken = parameters(function, spec)
+        if any(p.default is p.empty and p.kind < p.VAR_POSITIONAL for p in taken):
             raise UserError(
                 f"{spec} needs arguments; expected a class or function without any that returns a "
                 f"keras_tuner.HyperModel (a function of hp is a --backbone)"
@@ -252,7 +287,7 @@ class HyperModelSpace(OwnSpace):
         return ", ".join(f"{name} {value}" for name, value in self.canonical(values).items())
 
     def full_network(self, values: Values) -> keras.Model:
-        net = self._make(self._given(values))
+        net = self._made(values)
         return keep_exits(net, exit_costs(net).exits)
 
 

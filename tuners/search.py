@@ -155,8 +155,8 @@ def search(
         The front over all trials, within the bounds.
 
     Raises:
-        UserError: bounds that nothing can meet, or a folder that holds another search or in which
-            one runs.
+        UserError: bounds that nothing can meet, a space that has changed since the search began,
+            or a folder that holds another search or in which one runs.
         TrialError: a worker stopped the search; says why.
         Exception: what a trial raised in this process.
     """
@@ -167,6 +167,8 @@ def search(
     )
     space = settings.space(data)
     space.check_bounds()
+    if doubt := space.doubt():
+        reporter.say(doubt)
     if output.exists() and not output.is_dir():
         raise UserError(f"--output {output} is a file, not a folder")
     with locked(output) as token:
@@ -192,6 +194,8 @@ def search(
                 raise error.__cause__ or error from None
         found = _write_front(tuner, output, settings)
         if not found.front.points:
+            if not found.trials:
+                raise UserError(space.never_met())
             raise UserError(_nothing_found(tuner.oracle.archive().front(), found.trials, bounds))
     return found.front
 
@@ -244,7 +248,7 @@ def make_tuner(
     )
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # KerasTuner says that it reloads
-            return ExitTuner(
+            tuner = ExitTuner(
                 oracle,
                 space,
                 output,
@@ -264,6 +268,25 @@ def make_tuner(
             f"the state of the search in {output / 'trials'} cannot be read ({error}); "
             f"--overwrite starts over"
         ) from error
+    for trial in oracle.trials.values():
+        _check_same_space(space, trial.hyperparameters, output)
+    return tuner
+
+
+def _check_same_space(
+    space: CandidateSpace, then: keras_tuner.HyperParameters, output: Path
+) -> None:
+    """Refuse to go on when the user's own code has other hyperparameters than a trial had."""
+    now = keras_tuner.HyperParameters()
+    space.declare_hyperparameters(now)
+    mine, its = ({choice.name: list(choice.values) for choice in hp.space} for hp in (now, then))
+    for name in mine | its:
+        if mine.get(name) != its.get(name):
+            raise UserError(
+                f"the search in {output} began with other hyperparameters: {name!r} is "
+                f"{its.get(name, 'not there')} there, {mine.get(name, 'gone')} now; give another "
+                f"--output, or --overwrite to replace it"
+            )
 
 
 def _nothing_found(tried: Front, trials: int, bounds: Bounds) -> str:

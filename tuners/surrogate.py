@@ -63,7 +63,7 @@ class Encoder:
         macs = sorted(costs.alone_macs(i) for i in range(len(costs)))
         params = sorted(costs.params([i]) for i in range(len(costs)))
         ends = [macs[0], macs[len(macs) // 2], macs[-1], params[0], params[-1]]
-        return [log(end) / log(self._high / self._low) for end in ends]
+        return [log(max(end, 1)) / log(self._high / self._low) for end in ends]
 
 
 def front_places(costs: ExitCosts) -> Array:

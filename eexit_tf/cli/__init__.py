@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from eexit_tf.errors import UserError
+from eexit_tf.interrupts import resend_lost_interrupts
 from eexit_tf.version import __version__
 
 VERBS = (
@@ -82,6 +83,7 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point of the console script."""
+    resend_lost_interrupts()
     # A reader that closes the pipe early (head, less) is not an error of ours.
     try:
         cli(prog_name="eexit-tf")
