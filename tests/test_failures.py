@@ -23,7 +23,8 @@ from eexit_tf.tuners import tuner, worker
 from eexit_tf.tuners.archive import load_front
 from eexit_tf.tuners.chief import Chief, served
 from eexit_tf.tuners.progress import SearchProgress
-from eexit_tf.tuners.search import SearchSettings, _write_front, make_tuner, search
+from eexit_tf.tuners.search import _write_front, make_tuner, search
+from eexit_tf.tuners.settings import SearchSettings
 from eexit_tf.tuners.space import ExitSpace
 from eexit_tf.tuners.worker import Address, ChiefClient
 from eexit_tf.vocabulary import Bounds

@@ -10,7 +10,8 @@ import keras_tuner
 from eexit_tf.augmentation import UNCHANGED, Augmentation
 from eexit_tf.data import Dataset
 from eexit_tf.tuners.networks import FAMILIES, Networks
-from eexit_tf.tuners.search import SearchSettings, check_data, data_sha256, make_tuner
+from eexit_tf.tuners.search import make_tuner
+from eexit_tf.tuners.settings import SearchSettings, check_data, data_sha256
 from eexit_tf.tuners.worker import Address, ChiefClient, TrialError, set_environment
 from eexit_tf.vocabulary import Bounds
 

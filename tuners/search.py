@@ -1,21 +1,17 @@
 """A whole search: set up or resumed in a folder, run to its end, its front kept up to date."""
 
 import contextlib
-import hashlib
 import io
-import json
 import os
 import shutil
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import keras_tuner
 
 from eexit_tf.augmentation import UNCHANGED, Augmentation
 from eexit_tf.data import Dataset
 from eexit_tf.errors import UserError
-from eexit_tf.files import parsing, write_json
+from eexit_tf.files import write_json
 from eexit_tf.fronts import FRONT, SearchFront
 from eexit_tf.keras import tf
 from eexit_tf.locks import locked
@@ -26,87 +22,10 @@ from eexit_tf.tuners.local_workers import serve
 from eexit_tf.tuners.networks import FAMILIES, Networks
 from eexit_tf.tuners.oracle import ParetoOracle
 from eexit_tf.tuners.progress import SearchProgress
+from eexit_tf.tuners.settings import MANIFEST, SearchSettings, data_sha256
 from eexit_tf.tuners.tuner import ExitTuner
 from eexit_tf.tuners.worker import Address
 from eexit_tf.vocabulary import Bounds, Front
-
-MANIFEST = "search.json"
-SCHEMA = 1
-
-
-@dataclass(frozen=True)
-class SearchSettings:
-    """What makes a search the same search: only with equal settings is one resumed.
-
-    Attributes:
-        dataset: as the user typed it; what counts is `data_sha256`.
-        data_sha256: of all inputs and labels.
-        seed, epochs, bounds, networks, augmentation: see `search`.
-    """
-
-    dataset: str
-    data_sha256: str
-    seed: int
-    epochs: int
-    bounds: Bounds
-    networks: Networks = FAMILIES
-    augmentation: Augmentation = UNCHANGED
-
-    def to_json(self) -> dict[str, Any]:
-        parts = {
-            "bounds": self.bounds.to_json(),
-            "networks": self.networks.to_json(),
-            "augmentation": asdict(self.augmentation),
-        }
-        return {"schema": SCHEMA, **vars(self), **parts}
-
-    def space(self, data: Dataset) -> CandidateSpace:
-        """The space that is searched on this data."""
-        return self.networks.search_space(data.input_shape, data.classes, self.bounds)
-
-    @classmethod
-    def load(cls, directory: Path) -> "SearchSettings":
-        """Read a search's manifest.
-
-        Raises:
-            UserError: the folder holds none that can be read.
-        """
-        path = directory / MANIFEST
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise UserError(f"{directory} holds no search: {error.strerror} {path}") from error
-        with parsing(path, "the manifest of a search"):
-            value = json.loads(content)
-            if value["schema"] != SCHEMA:
-                raise ValueError(f"schema {value['schema']}; expected {SCHEMA}")
-            return cls(
-                dataset=value["dataset"],
-                data_sha256=value["data_sha256"],
-                seed=value["seed"],
-                epochs=value["epochs"],
-                bounds=Bounds.from_json(value["bounds"]),
-                networks=Networks.from_json(value["networks"]),
-                augmentation=Augmentation(**value["augmentation"]),
-            )
-
-    def check_same(self, other: "SearchSettings", directory: Path) -> None:
-        """Refuse to resume another search.
-
-        Raises:
-            UserError: names what differs.
-        """
-        mine, its = self.to_json(), other.to_json()
-        differing = [
-            f"{key} is {its[key]} there, {mine[key]} here"
-            for key in ("data_sha256", "seed", "epochs", "bounds", "networks", "augmentation")
-            if mine[key] != its[key]
-        ]
-        if differing:
-            raise UserError(
-                f"{directory} holds another search ({'; '.join(differing)}); give another "
-                f"--output, or --overwrite to replace it"
-            )
 
 
 def search(
@@ -200,22 +119,6 @@ def search(
     return found.front
 
 
-def data_sha256(data: Dataset) -> str:
-    """Of all three parts, so that a changed file is not taken for the same data."""
-    digest = hashlib.sha256()
-    for part in (data.train, data.validation, data.test):
-        digest.update(part.x.tobytes())
-        digest.update(part.y.tobytes())
-    return digest.hexdigest()
-
-
-def check_data(data: Dataset, settings: SearchSettings, directory: Path) -> None:
-    if settings.data_sha256 != data_sha256(data):
-        raise UserError(
-            f"{directory} holds a search on {settings.dataset}, whose data has changed since"
-        )
-
-
 def _prepare(output: Path, settings: SearchSettings, overwrite: bool) -> None:
     begun, trials = (output / MANIFEST).exists(), output / "trials"
     if trials.exists() and not begun:
@@ -236,6 +139,11 @@ def make_tuner(
     max_trials: int,
     tensorboard: bool = False,
 ) -> ExitTuner:
+    """KerasTuner's tuner of a search, as it was left in the folder.
+
+    Raises:
+        UserError: its state cannot be read, or the space is not the one that it began with.
+    """
     oracle = ParetoOracle(
         max_trials=max_trials,
         bounds=settings.bounds,

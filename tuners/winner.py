@@ -7,7 +7,8 @@ from eexit_tf.exits import keep_exits
 from eexit_tf.keras import keras, seed_everything
 from eexit_tf.reporter import SILENT, Reporter
 from eexit_tf.training import fit, load_weights, report_epochs, save_weights
-from eexit_tf.tuners.search import SearchSettings, check_data, make_tuner
+from eexit_tf.tuners.search import make_tuner
+from eexit_tf.tuners.settings import SearchSettings, check_data
 from eexit_tf.vocabulary import OperatingPoint
 
 

@@ -179,7 +179,7 @@ def main() -> None:
     """A local worker: `python -m eexit_tf.tuners.worker DIR HOST PORT ID [--tensorboard]`."""
     from eexit_tf.data import load
     from eexit_tf.tuners.joining import work
-    from eexit_tf.tuners.search import SearchSettings
+    from eexit_tf.tuners.settings import SearchSettings
 
     directory, host, port, tuner_id, *flags = sys.argv[1:]
     # The chief holds the other end: if it dies, however that happens, so do its own workers.
