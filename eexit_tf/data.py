@@ -38,7 +38,7 @@ class Samples(NamedTuple):
     """Inputs as the network takes them, and their labels.
 
     Attributes:
-        x: float32, (samples, height, width, channels).
+        x: float32, (samples, height, width, channels); as given if it is not for a search.
         y: int64, (samples,), from 0 to classes - 1.
     """
 
@@ -101,7 +101,7 @@ class Dataset:
         return part
 
 
-def load(name: str) -> Dataset:
+def load(name: str, for_search: bool = True) -> Dataset:
     """Load and check the data set and cut it into its three parts.
 
     Args:
@@ -110,25 +110,28 @@ def load(name: str) -> Dataset:
             and `class_names` (windows of sensor data are (samples, steps, channels)); a folder
             with one folder of images a class (or with such folders under `train` and `test`); or
             `module:function`, which returns the same as Keras's own `load_data`.
+        for_search: the inputs must be images or series that the search space takes. Otherwise
+            they are for a network that is there, and may have any shape.
 
     Raises:
         UserError: there is no such data, or it is not fit for training.
     """
-    return split(name, sources.read(name))
+    return split(name, sources.read(name), for_search)
 
 
-def split(name: str, raw: Raw) -> Dataset:
+def split(name: str, raw: Raw, for_search: bool = True) -> Dataset:
     """Check raw arrays and cut them into train, validation and test.
 
     Raises:
         UserError: shapes, labels or values are not fit for training.
     """
-    x, y = _checked(f"data set {name}, train part", raw.x_train, raw.y_train)
+    x, y = _checked(f"data set {name}, train part", raw.x_train, raw.y_train, for_search)
     if raw.x_test is None:
         class_names = _class_names(name, raw.class_names, y, y)
         (x, y), (x_test, y_test) = _cut(x, y)
     else:
-        x_test, y_test = _checked(f"data set {name}, test part", raw.x_test, raw.y_test)
+        where = f"data set {name}, test part"
+        x_test, y_test = _checked(where, raw.x_test, raw.y_test, for_search)
         _check_alike(name, x, x_test)
         class_names = _class_names(name, raw.class_names, y, y_test)
     divisor = _divisor(x)
@@ -147,9 +150,9 @@ def split(name: str, raw: Raw) -> Dataset:
     )
 
 
-def _checked(where: str, x_given: Any, y_given: Any) -> Part:
-    """Inputs (samples, height, width, channels) and labels (samples,) of one part."""
-    x, y = _inputs(where, x_given), _labels(where, y_given)
+def _checked(where: str, x_given: Any, y_given: Any, for_search: bool) -> Part:
+    """Inputs, see `Samples`, and labels (samples,) of one part."""
+    x, y = _inputs(where, x_given, for_search), _labels(where, y_given)
     if len(x) != len(y):
         raise UserError(f"{where}: {len(x)} inputs, but {len(y)} labels; there must be one each")
     if len(x) == 0:
@@ -157,12 +160,27 @@ def _checked(where: str, x_given: Any, y_given: Any) -> Part:
     return x, y
 
 
-def _inputs(where: str, given: Any) -> NDArray[Any]:
+def _inputs(where: str, given: Any, for_search: bool) -> NDArray[Any]:
     x = _array(where, "inputs", given)
     if x.dtype.kind not in "buif":
         raise UserError(f"{where}: inputs must be numbers, but are {x.dtype}")
     if x.ndim == 3:
         x = x[:, np.newaxis] if _is_series(x.shape) else x[..., np.newaxis]
+    if for_search:
+        _check_searchable(where, x)
+    elif x.ndim < 2 or 0 in x.shape[1:]:
+        raise UserError(f"{where}: inputs must be (samples, ...), but are {x.shape}")
+    if x.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            x = x.astype(np.float32)  # what a network takes; infinite where that is too small
+        bad = int((~np.isfinite(x)).any(axis=tuple(range(1, x.ndim))).sum())
+        if bad:
+            raise UserError(f"{where}: {bad} of {len(x)} inputs hold NaN or infinity; remove them")
+    return x
+
+
+def _check_searchable(where: str, x: NDArray[Any]) -> None:
+    """Refuse inputs that the search space has no networks for."""
     if x.ndim != 4 or x.shape[3] == 0:
         raise UserError(
             f"{where}: inputs must be (samples, height, width), (samples, steps, channels) or "
@@ -178,13 +196,6 @@ def _inputs(where: str, given: Any) -> NDArray[Any]:
             f"{where}: inputs are {x.shape[1]} x {x.shape[2]}, too small for the search space, "
             f"which needs at least {SMALLEST_SIDE} x {SMALLEST_SIDE}{advice}"
         )
-    if x.dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            x = x.astype(np.float32)  # what a network takes; infinite where that is too small
-        bad = int((~np.isfinite(x)).any(axis=(1, 2, 3)).sum())
-        if bad:
-            raise UserError(f"{where}: {bad} of {len(x)} inputs hold NaN or infinity; remove them")
-    return x
 
 
 def _is_series(shape: tuple[int, ...]) -> bool:

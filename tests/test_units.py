@@ -1,4 +1,4 @@
-"""A network that takes bytes as they are gets them so, without being told."""
+"""A network gets data in its own units and shape, without being told."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,10 @@ from networks import convert, keras_network
 
 from eexit_tf.cli import cli
 from eexit_tf.data import load
+from eexit_tf.keras import keras
+from eexit_tf.tflite import flatbuffer
 from eexit_tf.tflite.compiler import compile_file
+from eexit_tf.tflite.inputs import quantise
 from eexit_tf.tflite.units import in_units_of
 
 CLASSES = 5
@@ -48,3 +51,47 @@ def test_bytes_are_recognised_by_the_reach_of_the_input(tmp_path: Path, dataset:
         said[factor] = json.loads(json_path.read_text())
     assert said[255] == said[1]
     assert 0 < said[1]["exits"][0]["share"] < 1
+
+
+def flat_network(shape: tuple[int, ...]) -> keras.Model:
+    """Two exits behind an input of any shape."""
+    inputs = keras.layers.Input(shape, batch_size=1)
+    x = keras.layers.Dense(8, activation="relu")(keras.layers.Flatten()(inputs))
+    y = keras.layers.Dense(8, activation="relu")(x)
+    exits = [keras.layers.Dense(CLASSES, activation="softmax")(z) for z in (x, y)]
+    return keras.Model(inputs, exits)
+
+
+@pytest.mark.parametrize(
+    ("taken", "given"),
+    [
+        ((17,), (17,)),
+        ((40, 3), (40, 3)),
+        ((12, 12), (12, 12)),
+        ((12, 12), (12, 12, 1)),
+        ((12, 12, 1), (144,)),
+        ((9, 7), (9, 7)),
+    ],
+)
+def test_samples_of_any_shape_are_run(
+    tmp_path: Path, taken: tuple[int, ...], given: tuple[int, ...]
+) -> None:
+    rng, path, data = np.random.default_rng(0), tmp_path / "m.tflite", tmp_path / "data.npz"
+    x = rng.uniform(-1, 1, (60, *given)).astype(np.float32)
+    np.savez(data, x_train=x, y_train=np.arange(60) % CLASSES)
+    path.write_bytes(convert(flat_network(taken), samples=x[:16].reshape(-1, *taken)))
+    compile_file(path, [0.3]).save(path)
+    for command in (
+        ["evaluate", path, "--dataset", data],
+        ["benchmark", path, "--dataset", data, "--samples", 3],
+        ["retune", path, "--dataset", data, "--max-mean-macs", "1M"],
+    ):
+        result = CliRunner().invoke(cli, [*map(str, command), "--quiet"])
+        assert result.exit_code == 0, result.output
+
+
+def test_samples_that_would_be_scrambled_keep_their_shape() -> None:
+    model = flatbuffer.read(convert(flat_network((9, 7, 3))))
+    for shape in ((3, 9, 7), (7, 9, 3), (63, 3), (9, 7, 4)):
+        assert quantise(model, np.zeros((2, *shape))).shape == (2, *shape)
+    assert quantise(model, np.zeros((2, 1, 9, 7, 3))).shape == (2, 9, 7, 3)
