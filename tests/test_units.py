@@ -1,6 +1,7 @@
 """A network gets data in its own units and shape, without being told."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,33 @@ def test_bytes_are_recognised_by_the_reach_of_the_input(tmp_path: Path, dataset:
         said[factor] = json.loads(json_path.read_text())
     assert said[255] == said[1]
     assert 0 < said[1]["exits"][0]["share"] < 1
+
+
+@pytest.mark.parametrize("spread", [0.001, 3.0, 300.0])
+def test_other_numbers_are_given_as_the_network_was_calibrated(
+    tmp_path: Path, spread: float
+) -> None:
+    rng, path, npz = np.random.default_rng(0), tmp_path / "m.tflite", tmp_path / "data.npz"
+    x = rng.normal(scale=spread, size=(60, 17)).astype(np.float32)
+    np.savez(npz, x_train=x, y_train=np.arange(60) % CLASSES)
+    data = load(str(npz), for_search=False)
+    assert data.divisor != 1
+    for divisor in (1.0, data.divisor):
+        path.write_bytes(convert(flat_network((17,)), samples=x[:30] / divisor))
+        made = compile_file(path, [0.3])
+        made.save(path)
+        given = in_units_of(path, data)
+        assert given.divisor == divisor
+        np.testing.assert_array_equal(
+            given.test.x * np.float32(divisor), data.test.x * np.float32(data.divisor)
+        )
+        replace(made, input=replace(made.input, divisor=4096.0)).save(path)
+        assert in_units_of(path, data).divisor == 4096
+        replace(made, origin={"dataset": "data"}).save(path)
+        assert in_units_of(path, data).divisor == 1
+    path.write_bytes(convert(flat_network((17,)), int8=False))
+    compile_file(path, [0.3]).save(path)
+    assert in_units_of(path, data).divisor == 1
 
 
 def flat_network(shape: tuple[int, ...]) -> keras.Model:

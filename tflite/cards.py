@@ -60,11 +60,21 @@ def card_of(path: Path, content: bytes) -> Mapping[str, Any] | None:
             f"{beside} is the card of another file than {path}; compile again, or move the card "
             f"away"
         )
+    input_divisor(card, beside)
+    return card
+
+
+def input_divisor(card: Mapping[str, Any], path: Path) -> float:
+    """What a network's raw inputs are divided by, as its card or manifest at the path says.
+
+    Raises:
+        UserError: it does not say so.
+    """
     taken = card.get("input")
     divisor = taken.get("divisor") if isinstance(taken, dict) else None
     if not isinstance(divisor, int | float) or not (math.isfinite(divisor) and divisor > 0):
-        raise UserError(f"{beside} has no divisor above 0 of the input")
-    return card
+        raise UserError(f"{path} has no divisor above 0 of the input")
+    return float(divisor)
 
 
 def _is_json(path: Path) -> bool:

@@ -11,7 +11,7 @@ from eexit_tf.files import read_bytes, write_bytes
 from eexit_tf.policies import PolicyScore
 from eexit_tf.reporter import SILENT, Reporter
 from eexit_tf.tflite import flatbuffer
-from eexit_tf.tflite.cards import card_of, card_path, read_card
+from eexit_tf.tflite.cards import card_of, card_path, input_divisor, read_card
 from eexit_tf.tflite.describe import describe
 from eexit_tf.tflite.model import CompiledModel, Method
 from eexit_tf.tflite.outputs import exit_outputs
@@ -69,7 +69,7 @@ def retune(
     quantization: Method | None = None
     if card is not None and card.get("quantization") in get_args(Method):
         quantization = card["quantization"]
-    divisor = 1.0 if card is None else float(card["input"]["divisor"])
+    divisor = 1.0 if card is None else input_divisor(card, card_path(path))
     made = describe(content, divisor=divisor, score=score, quantization=quantization)
     made = replace(made, origin=card and card.get("origin"))
     if card is None and read_card(card_path(target)) is None:
