@@ -83,6 +83,35 @@ def test_wrong_samples_are_refused(
             network.run(x)
 
 
+def test_a_failure_while_running_is_the_networks(
+    runtime: Callable[[bytes], Runtime],
+    content: bytes,
+    shape: tuple[int, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Fails:
+        def invoke(self) -> None:
+            raise RuntimeError("node 3 failed")
+
+        def __getattr__(self, name: str) -> Callable:
+            return lambda *_: None
+
+    network = runtime(content)
+    monkeypatch.setattr(network, "_interpreter", Fails())
+    monkeypatch.setattr(network, "_interpreters", [Fails()], raising=False)
+    with pytest.raises(UserError, match=r"cannot run it; the file is broken.*node 3 failed"):
+        network.run(int8_inputs(shape, 1))
+
+
+def test_a_maximum_in_other_units_is_refused(content: bytes) -> None:
+    model = flatbuffer.read(content)
+    main = model.subgraphs[0]
+    largest = next(op for op in main.operators if schema.op_name(model, op) == "REDUCE_MAX")
+    main.tensors[largest.outputs[0]].quantization.zeroPoint = np.array([3])
+    with pytest.raises(UserError, match=r"REDUCE_MAX.*differ in quantisation"):
+        flatbuffer.read(flatbuffer.write(model))
+
+
 def test_native_code_says_nothing(
     runtime: Callable[[bytes], Runtime],
     content: bytes,

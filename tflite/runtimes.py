@@ -117,7 +117,8 @@ class LiteRT:
     def _invoke(self, interpreter: "Interpreter", inputs: Sequence[NDArray]) -> dict[str, NDArray]:
         for index, value in zip(self._inputs, inputs, strict=True):
             interpreter.set_tensor(index, value)
-        interpreter.invoke()
+        with running(self.name):
+            interpreter.invoke()
         return {name: interpreter.get_tensor(i) for name, i in self._outputs.items()}
 
 
@@ -155,7 +156,8 @@ class Tflm:
         """See `LiteRT.invoke`."""
         for position, value in enumerate(inputs):
             self._interpreter.set_input(value, position)
-        self._interpreter.invoke()
+        with running(self.name):
+            self._interpreter.invoke()
         return {name: self._interpreter.get_output(i) for name, i in self._outputs.items()}
 
     @cached_property
@@ -198,6 +200,22 @@ def check_input(model: fb.ModelT, x: NDArray, *others: NDArray) -> NDArray:
             f"{', '.join(map(str, shape[1:]))}), got {x.dtype} of shape {x.shape}"
         )
     return np.ascontiguousarray(x)
+
+
+@contextmanager
+def running(runtime: str) -> Iterator[None]:
+    """Make a native runtime's failure on a network that it has set up a `UserError`.
+
+    What it logs is not caught, as threads may be running.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        said = " ".join(str(error).split())
+        raise UserError(
+            f"{runtime} set the network up but cannot run it; the file is broken, make it again: "
+            f"{said}"
+        ) from error
 
 
 def _stack(model: fb.ModelT, results: list[dict[str, NDArray]]) -> dict[str, NDArray]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from eexit_tf.tflite import flatbuffer
 from eexit_tf.tflite.arena import measure, roomy_bytes
 from eexit_tf.tflite.benchmarking.devices import Answer, Device, Network
+from eexit_tf.tflite.runtimes import running
 
 
 @contextmanager
@@ -56,7 +57,8 @@ class Host:
             for index, value in enumerate(inputs):
                 interpreter.set_input(value, index)
             start = time.perf_counter_ns()
-            interpreter.invoke()
+            with running("tflm"):
+                interpreter.invoke()
             spent = time.perf_counter_ns() - start
         self._warm = True
         scores, taken = interpreter.get_output(0).reshape(-1), interpreter.get_output(1)

@@ -85,7 +85,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "PAD": (2, 2, 1, None, tensors.pad),
         "PRELU": (2, 2, 1, None, tensors.elementwise),
         "QUANTIZE": (1, 1, 1, None, tensors.quantise),
-        "REDUCE_MAX": (2, 2, 1, fb.ReducerOptionsT, tensors.reduce),
+        "REDUCE_MAX": (2, 2, 1, fb.ReducerOptionsT, tensors.maximum),
         "RELU": (1, 1, 1, None, layers.same_shape),
         "RELU6": (1, 1, 1, None, layers.same_shape),
         "RESHAPE": (1, 2, 1, (fb.ReshapeOptionsT, NoneType), tensors.reshape),

@@ -160,6 +160,11 @@ def reduce(place: Place) -> Iterator[str]:
         yield f"the output should be {expected}"
 
 
+def maximum(place: Place) -> Iterator[str]:
+    yield from reduce(place)
+    yield from _same_quantisation(place)
+
+
 def _same_quantisation(place: Place) -> Iterator[str]:
     y = place.outputs[0]
     given = [t for t in place.inputs if t.type == INT8]
