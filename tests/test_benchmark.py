@@ -93,6 +93,18 @@ def test_host_measures_what_evaluate_finds(content: bytes, samples: Samples, mod
     assert said["arena_bytes"] > 0
 
 
+@pytest.mark.parametrize(
+    ("shape", "label", "message"),
+    [((8, 8, 1), 4, "labels up to 4"), ((8, 9, 1), 0, "the network takes int8 of shape")],
+)
+def test_samples_that_do_not_fit_are_refused_before_a_device_is_opened(
+    model: Path, shape: tuple[int, ...], label: int, message: str
+) -> None:
+    wrong = Samples(np.zeros((2, *shape), np.float32), np.array([0, label]))
+    with pytest.raises(UserError, match=message):
+        benchmark(model, wrong, target="serial:/nowhere")
+
+
 def test_thresholds_that_are_an_input_are_fed(
     content: bytes, samples: Samples, tmp_path: Path
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from numpy.typing import NDArray
 
-from eexit_tf.data import Samples
+from eexit_tf.data import Samples, check_labels
 from eexit_tf.errors import UserError
 from eexit_tf.files import read_bytes
 from eexit_tf.reporter import SILENT, Reporter
@@ -67,8 +67,10 @@ def benchmark(
     others = spliced.threshold_inputs(reference.runtime.model, spliced.inspect(content))
     static = splice(unsplice(content), names[-1:], [spliced.LOWEST])
     networks = [Network(content, others), Network(static)]
-    inputs = quantise(networks[0].model, samples.x)
     _check(target, tflm)
+    inputs = quantise(networks[0].model, samples.x)
+    expected = reference.predict(inputs).raw_scores
+    check_labels(samples.y, expected.shape[1])
     found = None
     try:
         with _open(target, networks, tflm) as device:
@@ -81,7 +83,7 @@ def benchmark(
                 exit_names=names,
                 early=Progress(len(content), samples.y),
                 static=Progress(len(static), samples.y),
-                reference=reference.predict(inputs).raw_scores,
+                reference=expected,
             )
             _run(device, 0, inputs, found.early, len(names), f"{target}, leaving early", reporter)
             _run(device, 1, inputs, found.static, 1, f"{target}, last exit alone", reporter)
