@@ -1,6 +1,7 @@
 """Benchmarks on the host, and on boards that work or fail."""
 
 import json
+import re
 import shutil
 import time
 import zlib
@@ -214,6 +215,38 @@ def test_damaged_results_are_noticed(samples: Samples, program: Path, model: Pat
         board(program, "damaged") as port,
         pytest.raises(DeviceError, match=r"damaged|contradict|lost|bytes of scores"),
     ):
+        benchmark(model, samples, target=f"serial:{port}")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said", "message"),
+    [
+        (r"(clock-hz)-\[.*", r"\1-[00]", "says clock-hz 00 to profile"),
+        (r"(input-bytes)-\[.*", r"\1-[9999999999999]", "takes 9,999,999,999,999 bytes of input"),
+        (r"(input-bytes)-\[.*", r"\1-[10]", "takes 10 bytes of input, but the networks take 64"),
+        (r"(arena-bytes)-\[.*", rf"\1-[{'9' * 5000}]", "says arena-bytes 9{40} to model"),
+        (r"(results)-\[.*", r"\1-[nan,nan,nan,nan]", "scores that contradict each other"),
+        (r"(lap-ticks)-\[", r"\1-[-", "damaged results"),
+    ],
+)
+@pytest.mark.usefixtures("impatient")
+def test_absurd_values_are_refused(
+    samples: Samples,
+    program: Path,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pattern: str,
+    said: str,
+    message: str,
+) -> None:
+    command = protocol.Firmware.command
+
+    def lies(*arguments: Any, **options: Any) -> list[str]:
+        lines = command(*arguments, **options)
+        return [re.sub(pattern, said, line) for line in lines]
+
+    monkeypatch.setattr(protocol.Firmware, "command", lies)
+    with board(program) as port, pytest.raises(DeviceError, match=message):
         benchmark(model, samples, target=f"serial:{port}")
 
 

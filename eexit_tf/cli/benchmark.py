@@ -84,9 +84,9 @@ def benchmark(
             found = run(model, part, target=target, tflm=tflm, reporter=reporter)
         except UnfinishedError as error:
             found, failure = error.partial, error
-    out.print(_table(found, f"{model.name} on {dataset} test"))
-    if json_path is not None:
+    if json_path is not None:  # first: what took long to measure is kept, whatever comes
         write_json(json_path, found.to_json())
+    out.print(_table(found, f"{model.name} on {dataset} test"))
     if failure is not None:
         raise failure
 

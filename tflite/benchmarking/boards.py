@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from numpy.typing import NDArray
 
-from eexit_tf.tflite.benchmarking.devices import Answer, Network
+from eexit_tf.tflite.benchmarking.devices import Answer, DeviceError, Network
 from eexit_tf.tflite.benchmarking.protocol import Firmware
 
 
@@ -14,6 +14,9 @@ class Board:
     Args:
         networks: those that the firmware was built with.
         environment: what is known beyond what the firmware says.
+
+    Raises:
+        DeviceError: the firmware takes another input than the networks.
     """
 
     unit: str
@@ -22,6 +25,13 @@ class Board:
         self, firmware: Firmware, networks: Sequence[Network], environment: Mapping[str, str]
     ) -> None:
         self._firmware, self._networks, self._selected = firmware, networks, 0
+        taken = int(firmware.profile["input-bytes"])
+        expected = max(network.input_bytes for network in networks)
+        if taken != expected:
+            raise DeviceError(
+                f"the board says that it takes {taken:,} bytes of input, but the networks take "
+                f"{expected:,}; flash the firmware again"
+            )
         self._ticks_a_second = int(firmware.profile["clock-hz"])
         self.environment: Mapping[str, str] = {
             "runtime": "TFLM as linked into the firmware",

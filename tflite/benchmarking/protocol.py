@@ -28,12 +28,16 @@ BOOT_PATIENCE = 6.0
 """Seconds for the first answer: boards that reset when their port is opened start first."""
 
 MOST_BYTES = 1 << 18
+MOST_TICKS = 1 << 63
+"""Of an inference; clocks have 64 bits."""
 BYTES_A_COMMAND = 31
 """Of an input; a command has at most 80 characters in MLPerf Tiny's firmware."""
 
 _ERROR = "e-["
 _PROFILE = ("profile", "model", "clock-hz", "input-bytes")
 _NUMBERS = ("clock-hz", "input-bytes", "arena-bytes")
+_COUNT = re.compile(r"0*[1-9][0-9]{0,14}")
+"""More than 0, and no more than a board can mean."""
 _VALUE = re.compile(r"m-([a-z-]+)-\[(.*)\]")
 
 
@@ -168,11 +172,10 @@ class Firmware:
         values = dict(_pairs(self.command(command, patience)))
         for name in wanted:
             value = values.get(name)
-            sound = value is not None and (name not in _NUMBERS or value.isdecimal())
-            if not sound or value == "0":
+            if value is None or (name in _NUMBERS and not _COUNT.fullmatch(value)):
                 raise DeviceError(
                     f"{self._port.name} does not run the firmware of eexit-tf: it says "
-                    f"{name} {value} to {command}"
+                    f"{name} {value and value[:40]} to {command}"
                 )
         return values
 
@@ -186,10 +189,12 @@ class Firmware:
             scores = network.scores(bytes.fromhex(values["scores"]))
             roughly = np.array(values["results"].split(","), np.float64)
             answer = Answer(scores, int(values["exit"]), stop - start)
+            if not 0 <= answer.latency < MOST_TICKS:
+                raise ValueError("not a time")
         except (ValueError, KeyError, IndexError) as error:
             raise DeviceError(f"{self._port.name} sent damaged results: {lines}") from error
         exact = scores if scores.dtype != np.int8 else (scores + LEVELS / 2) / LEVELS
-        if roughly.shape != exact.shape or np.abs(roughly - exact).max() > 0.001:
+        if roughly.shape != exact.shape or not np.abs(roughly - exact).max() <= 0.001:
             raise DeviceError(f"{self._port.name} sent scores that contradict each other: {lines}")
         return answer
 
