@@ -33,13 +33,26 @@ def dense(inputs: Any) -> tuple[Any, Any]:
     return x, layers.Dense(12, activation="relu")(x)
 
 
-BODIES: dict[Callable, tuple[int, ...]] = {image: (2, 12, 12), sensor: (32, 3), dense: (9, 2)}
+def steps(inputs: Any) -> tuple[Any, Any]:
+    x = layers.Dense(8, activation="relu")(inputs)
+    y = layers.Dense(8, activation="relu")(x)
+    return layers.Flatten()(x), layers.GlobalAveragePooling1D()(y)
+
+
+BODIES: dict[Callable, tuple[int, ...]] = {
+    image: (2, 12, 12),
+    sensor: (32, 3),
+    dense: (9, 2),
+}
+
+SHAPES = {**BODIES, steps: (6, 5)}
+"""Also of what TFLM cannot run as the converter writes it."""
 
 
 @lru_cache
 def converted(body: Callable, int8: bool) -> bytes:
     keras.utils.set_random_seed(0)
-    inputs = layers.Input(BODIES[body])
+    inputs = layers.Input(SHAPES[body])
     outputs = [
         layers.Dense(
             4,
@@ -50,7 +63,7 @@ def converted(body: Callable, int8: bool) -> bytes:
     ]
     converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(inputs, outputs))
     if int8:
-        samples = np.random.default_rng(0).normal(size=(16, *BODIES[body]))
+        samples = np.random.default_rng(0).normal(size=(16, *SHAPES[body]))
         to_int8(converter, samples)
     with captured_stderr():
         return bytes(converter.convert())

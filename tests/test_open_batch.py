@@ -5,9 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as fb
-from networks import int8_inputs, order_of
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from networks import inputs_for, int8_inputs, order_of
 from numpy.typing import NDArray
-from open_networks import BODIES, converted, image
+from open_networks import BODIES, converted, dense, image, sensor, steps
 from tflite_micro import runtime
 
 from eexit_tf.errors import UserError
@@ -71,4 +72,47 @@ def test_a_shape_that_is_given_out_is_refused() -> None:
     shape = next(op for op in main.operators if schema.op_name(model, op) == "SHAPE")
     main.outputs = np.append(main.outputs, shape.outputs).astype(np.int32)
     with pytest.raises(UserError, match=r"SHAPE is not supported; convert with a batch of 1"):
+        flatbuffer.read(flatbuffer.write(model))
+
+
+def test_dense_layers_over_several_dimensions_get_their_rows() -> None:
+    multi = converted(steps, True)
+    assert {"GATHER", "REDUCE_PROD"} <= operators(multi)
+    closed = flatbuffer.write(flatbuffer.read(multi))
+    assert not operators(closed) & {"GATHER", "PACK", "REDUCE_PROD", "SHAPE"}
+    x = inputs_for(multi, 50)
+    said = []
+    for content in (multi, closed):
+        litert = Interpreter(
+            model_content=content, experimental_op_resolver_type=OpResolverType.BUILTIN_REF
+        )
+        litert.allocate_tensors()
+        for sample in x:
+            litert.set_tensor(litert.get_input_details()[0]["index"], sample[None])
+            litert.invoke()
+            said += [litert.get_tensor(out["index"]).copy() for out in litert.get_output_details()]
+    np.testing.assert_array_equal(said[:100], said[100:])
+    assert EarlyExitInterpreter(splice(multi, order_of(multi), [0, 0])).predict(x).exits.any()
+
+
+def test_other_operators_are_refused_with_a_hint() -> None:
+    model = fb.ModelT.InitFromObj(fb.Model.GetRootAs(converted(dense, True), 0))
+    for buffer in model.buffers:
+        buffer.data = [] if buffer.data is None else buffer.data
+    operators = model.subgraphs[0].operators
+    softmax = next(op for op in operators if schema.op_name(model, op) == "SOFTMAX")
+    softmax.opcodeIndex = schema.operator_code(model, fb.BuiltinOperator.LOG_SOFTMAX, 1)
+    with pytest.raises(UserError, match="LOG_SOFTMAX is not supported; convert with a batch of 1"):
+        flatbuffer.read(flatbuffer.write(model))
+
+
+@pytest.mark.parametrize("side", ["inputs", "outputs"])
+def test_operators_that_lack_tensors_are_refused(side: str) -> None:
+    model = fb.ModelT.InitFromObj(fb.Model.GetRootAs(converted(sensor, True), 0))
+    for buffer in model.buffers:
+        buffer.data = [] if buffer.data is None else buffer.data
+    operators = model.subgraphs[0].operators
+    last = [op for op in operators if schema.op_name(model, op) == "EXPAND_DIMS"][-1]
+    setattr(last, side, np.zeros(0, np.int32))
+    with pytest.raises(UserError):
         flatbuffer.read(flatbuffer.write(model))

@@ -1,17 +1,21 @@
 """Files whose batch was left open: what they compute of shapes when they run is made constant.
 
 Where a Keras model is converted with an open batch, the converter writes `SHAPE`, `STRIDED_SLICE`
-and `PACK` before every `RESHAPE`, and `EXPAND_DIMS` around convolutions of one dimension. The
-tensors have their shapes for a batch of 1 nevertheless, and no other is run here: so all of these
-become `RESHAPE` to the shape that the output has.
+and `PACK` (or `GATHER`, `REDUCE_PROD` and `CONCATENATION`) before every `RESHAPE`, and
+`EXPAND_DIMS` around convolutions of one dimension. The tensors have their shapes for a batch of 1
+nevertheless, and no other is run here: so all of these become `RESHAPE` to the shape that the
+output has. Only before and behind dense layers over several dimensions shapes are missing; there
+the weights tell them.
 """
+
+import math
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.tflite import schema
 
-_SHAPE_ARITHMETIC = ("PACK", "SHAPE", "STRIDED_SLICE")
+_WITH_EFFECTS = ("ASSIGN_VARIABLE", "CALL", "CALL_ONCE", "IF", "VAR_HANDLE", "WHILE")
 _ONLY_RESHAPE = ("EXPAND_DIMS", "SQUEEZE")
 
 
@@ -19,8 +23,11 @@ def close_batch(model: fb.ModelT) -> None:
     """Rewrite the operators in place. The structure of the model must have been checked."""
     for graph in model.subgraphs:
         for op in graph.operators:
+            if not len(op.outputs) or -1 in op.inputs[:1] or not len(op.inputs):
+                continue  # unsound, as the checks of operators will say
             name = schema.op_name(model, op)
             if name in _ONLY_RESHAPE or (name == "RESHAPE" and _computed(model, graph, op)):
+                _tell_rows(model, graph, op)
                 _reshape(model, graph, op)
         _drop_unread(model, graph)
 
@@ -29,6 +36,27 @@ def _computed(model: fb.ModelT, graph: fb.SubGraphT, op: fb.OperatorT) -> bool:
     """Whether the new shape is an input that is not constant."""
     shapes = [graph.tensors[index] for index in op.inputs[1:] if index != -1]
     return any(not schema.is_constant(model, tensor) for tensor in shapes)
+
+
+def _tell_rows(model: fb.ModelT, graph: fb.SubGraphT, op: fb.OperatorT) -> None:
+    """Give an output of unknown size the rows that the dense layers behind it take, and make."""
+    size = math.prod(schema.shape(graph.tensors[op.inputs[0]]))
+    output = graph.tensors[op.outputs[0]]
+    if math.prod(schema.shape(output)) == size:
+        return
+    for reader in graph.operators:
+        if op.outputs[0] not in reader.inputs[:1] or len(reader.inputs) < 2:
+            continue
+        weights = schema.shape(graph.tensors[reader.inputs[1]])
+        if (
+            schema.op_name(model, reader) == "FULLY_CONNECTED"
+            and len(weights) == 2
+            and len(reader.outputs)
+        ):
+            made, taken = weights
+            rows = size // max(taken, 1)
+            output.shape = np.array([rows, taken], np.int32)
+            graph.tensors[reader.outputs[0]].shape = np.array([rows, made], np.int32)
 
 
 def _reshape(model: fb.ModelT, graph: fb.SubGraphT, op: fb.OperatorT) -> None:
@@ -41,11 +69,12 @@ def _reshape(model: fb.ModelT, graph: fb.SubGraphT, op: fb.OperatorT) -> None:
 
 
 def _drop_unread(model: fb.ModelT, graph: fb.SubGraphT) -> None:
-    """Drop arithmetic on shapes that nothing reads any more."""
+    """Drop operators whose outputs nothing reads any more, such as arithmetic on shapes."""
     read = {int(index) for index in graph.outputs}
     kept = []
     for op in reversed(graph.operators):
-        if schema.op_name(model, op) in _SHAPE_ARITHMETIC and read.isdisjoint(op.outputs):
+        unread = len(op.outputs) and read.isdisjoint(op.outputs)
+        if unread and schema.op_name(model, op) not in _WITH_EFFECTS:
             continue
         read.update(int(index) for index in op.inputs)
         kept.append(op)

@@ -28,10 +28,8 @@ def check_operator(
     name = schema.op_name(model, operator)
     rule = RULES.get(name)
     if rule is None:
-        hint = ""
-        if name in ("PACK", "SHAPE"):
-            hint = "convert with a batch of 1: one that is left open brings operators of its own; "
-        yield f"{name} is not supported; {hint}supported are {', '.join(sorted(RULES))}"
+        hint = _hint(model, name in ("PACK", "SHAPE"))
+        yield f"{name} is not supported{hint}; supported are {', '.join(sorted(RULES))}"
         return
     place = Place(model, graph, number, operator, called)
     fewest, most, writes, options, check = rule
@@ -49,7 +47,16 @@ def check_operator(
     for problem in check(place):
         shapes = [schema.shape(t) for t in place.inputs if t is not None]
         outputs = [schema.shape(t) for t in place.outputs]
-        yield f"{name}: {problem} (inputs {shapes}, outputs {outputs})"
+        yield f"{name}: {problem} (inputs {shapes}, outputs {outputs}){_hint(model)}"
+
+
+def _hint(model: fb.ModelT, surely_open: bool = False) -> str:
+    """What to do about a file whose batch was left open, see `open_batch`."""
+    main = model.subgraphs[0]
+    signatures = [main.tensors[index].shapeSignature for index in main.inputs]
+    if surely_open or any(found is not None and -1 in found for found in signatures):
+        return "; convert with a batch of 1: one that is left open brings operators of its own"
+    return ""
 
 
 Rule = tuple[int, int, int, type | tuple[type, ...] | None, Callable[[Place], Iterable[str]]]
