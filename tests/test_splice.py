@@ -17,6 +17,7 @@ from eexit_tf.tflite.splicing import splice, spliced
 from eexit_tf.tflite.splicing.memory_plan import ALIGNMENT, METADATA, plan
 from eexit_tf.tflite.splicing.normalize import normalize
 from eexit_tf.tflite.splicing.stages import cut
+from eexit_tf.tflite.splicing.unsplice import unsplice
 
 
 @pytest.mark.parametrize(("seed", "share_head"), [(10, False), (12, True)])
@@ -153,6 +154,22 @@ def test_no_tensor_and_no_constant_is_needless(confidence: str, runtime_threshol
     assert all(len(numbers) == 1 for numbers in buffers.values())
     leave = [len(graph.tensors) - len(graph.inputs) for graph in model.subgraphs[1::2]]
     assert leave == [1, 1]  # an exit's own graph holds what it is given, and its index
+
+
+@pytest.mark.parametrize("name", ["threshold_0", "threshold_5", "threshold_"])
+def test_weights_may_be_called_like_thresholds(name: str) -> None:
+    multi = multi_exit(12, 3, True)
+    model = flatbuffer.read(multi)
+    for tensor in model.subgraphs[0].tensors:
+        if schema.is_constant(model, tensor):
+            tensor.name = name
+    order, levels = order_of(multi), [40, 90, -128]
+    content = splice.splice(flatbuffer.write(model), order, levels)
+    assert spliced.inspect(spliced.retune(content, [7, 8, -128])).thresholds == (7, 8, -128)
+    assert spliced.inspect(splice.splice(unsplice(content), order, levels)).exits == tuple(order)
+    x, plain = inputs_for(multi, 20), splice.splice(multi, order, levels)
+    for said, wanted in zip(*(LiteRT(c).run(x).values() for c in (content, plain)), strict=True):
+        np.testing.assert_array_equal(said, wanted)
 
 
 def test_float_networks() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.tflite import schema
+from eexit_tf.tflite.splicing.spliced import THRESHOLD_TENSOR
 
 _VERSIONS = {
     fb.BuiltinOperator.ARG_MAX: 2,
@@ -118,7 +119,10 @@ class Graph:
         """The position here of a tensor of the source, copied when first asked for."""
         if index not in self._copied:
             old = self.source.tensors[index]
-            self._copied[index] = self.like(old, schema.text(old.name), buffer=old.buffer)
+            name = schema.text(old.name)
+            if name.startswith(THRESHOLD_TENSOR) and schema.is_constant(self.builder.old, old):
+                name = f"source_{name}"  # or `retune` would take a weight for a threshold
+            self._copied[index] = self.like(old, name, buffer=old.buffer)
         return self._copied[index]
 
     def like(
