@@ -83,7 +83,7 @@ class SearchFront:
                 f"(eexit-tf search --output DIR) in which a trial has finished"
             )
         with parsing(path, "a front of eexit-tf"):
-            return cls.from_json(json.loads(path.read_text()))
+            return cls.from_json(json.loads(path.read_text("utf-8")))
 
 
 def _number(count: int) -> int | float:

@@ -32,7 +32,7 @@ def locked(directory: Path) -> Iterator[str]:
     """
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / LOCK
-    with open(path, "a+") as file:
+    with open(path, "a+", encoding="utf-8") as file:
         if not _taken(file):
             held = holder(directory)
             raise UserError(
@@ -60,7 +60,7 @@ def _taken(file: TextIO) -> bool:
 def is_locked(directory: Path) -> bool:
     """Whether a process holds a folder's lock."""
     try:
-        with open(directory / LOCK) as file:
+        with open(directory / LOCK, encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
@@ -72,7 +72,7 @@ def is_locked(directory: Path) -> bool:
 def holder(directory: Path) -> dict[str, str | int]:
     """What the last holder wrote: `host`, `pid` and `token`; nothing if that cannot be read."""
     try:
-        held: dict[str, str | int] = json.loads((directory / LOCK).read_text())
+        held: dict[str, str | int] = json.loads((directory / LOCK).read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return held

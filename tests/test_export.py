@@ -1,12 +1,15 @@
 """What exported projects hold: the file to the byte, and what their ecosystem wants."""
 
+import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 from ai_edge_litert import schema_py_generated as fb
+from conftest import EEXIT_TF
 from exports import everything, network_folder
 
 from eexit_tf.cli.export import FORMATS as OFFERED
@@ -118,3 +121,21 @@ def test_each_project_is_laid_out_as_its_ecosystem_wants(projects: dict[str, Pat
 
     for project in projects.values():
         assert "## Build" in (project / "README.md").read_text()
+
+
+def test_the_locale_does_not_matter(
+    projects: dict[str, Path], early_file: Path, tmp_path: Path
+) -> None:
+    """Nor that the terminal cannot show the folder's name."""
+    folder = tmp_path / "né"
+    command = [EEXIT_TF, "export", early_file, "--format", "arduino", "--name", "net"]
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [*command, "--output", folder],
+        env={**os.environ, **ascii_only, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert rb"n\xe9" in done.stdout or rb"n\udcc3\udca9" in done.stdout
+    assert everything(folder) == everything(projects["arduino"])

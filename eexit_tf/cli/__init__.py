@@ -6,6 +6,7 @@ What is heavy to import is imported inside the verbs, so that `--help` answers a
 import os
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -84,6 +85,9 @@ def cli() -> None:
 def main() -> None:
     """Entry point of the console script."""
     resend_lost_interrupts()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # names of files may have what it cannot write
+            stream.reconfigure(errors="backslashreplace")
     # A reader that closes the pipe early (head, less) is not an error of ours.
     try:
         cli(prog_name="eexit-tf")

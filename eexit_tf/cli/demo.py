@@ -45,9 +45,9 @@ def demo(ctx: click.Context, output: Path, overwrite: bool, seed: int, quiet: bo
         path = output / f"evaluate-{runtime}.json"
         evaluate = [str(model), "--dataset", "digits", "--runtime", runtime, "--json", str(path)]
         _run(ctx, ["evaluate", *evaluate, *common])
-        evaluations[runtime] = json.loads(path.read_text())
+        evaluations[runtime] = json.loads(path.read_text("utf-8"))
     out.print()
-    out.print(summary_table(json.loads(card.read_text()), evaluations))
+    out.print(summary_table(json.loads(card.read_text("utf-8")), evaluations))
 
 
 def _run(ctx: click.Context, arguments: list[str]) -> None:

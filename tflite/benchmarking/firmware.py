@@ -116,7 +116,9 @@ bool add_operators(Resolver& resolver) {{
 
 
 def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     if done.returncode:
         said = (done.stdout + done.stderr).strip().splitlines()
         wrong = [line for line in said if "rror" in line or "undefined" in line] or said

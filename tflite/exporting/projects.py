@@ -84,7 +84,7 @@ def render(kind: Format, card: CompiledModel, model: fb.ModelT, name: str) -> di
 def _templates(kind: Format) -> Iterator[tuple[str, str]]:
     """The project's paths and templates."""
     network = PurePosixPath(kind.network)
-    yield str(network / _HEADER), (_SOURCES / _HEADER).read_text()
+    yield str(network / _HEADER), (_SOURCES / _HEADER).read_text("utf-8")
     for inside, template in _files("network"):
         suffix = kind.suffix if inside.suffix == ".cc" else inside.suffix
         yield str(network / inside.with_suffix(suffix)), template
@@ -96,7 +96,7 @@ def _templates(kind: Format) -> Iterator[tuple[str, str]]:
 def _files(folder: str) -> Iterator[tuple[PurePosixPath, str]]:
     for path in sorted((_SOURCES / folder).rglob("*")):
         if path.is_file():
-            yield PurePosixPath(path.relative_to(_SOURCES / folder)), path.read_text()
+            yield PurePosixPath(path.relative_to(_SOURCES / folder)), path.read_text("utf-8")
 
 
 def _summary(card: CompiledModel, arena: int) -> str:
