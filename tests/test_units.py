@@ -81,6 +81,18 @@ def test_other_numbers_are_given_as_the_network_was_calibrated(
     assert in_units_of(path, data).divisor == 1
 
 
+def test_pixels_that_were_divided_before_stay_as_they_are(tmp_path: Path) -> None:
+    """The card of a network for bytes says 255, which numbers from 0 to 1 are not to be."""
+    path, npz = tmp_path / "m.tflite", tmp_path / "data.npz"
+    x = np.random.default_rng(0).random((60, 17), np.float32)
+    np.savez(npz, x_train=x, y_train=np.arange(60) % CLASSES)
+    data = load(str(npz), for_search=False)
+    path.write_bytes(convert(flat_network((17,)), samples=x[:30]))
+    made = compile_file(path, [0.3])
+    replace(made, input=replace(made.input, divisor=255.0)).save(path)
+    assert in_units_of(path, data) is data
+
+
 def flat_network(shape: tuple[int, ...]) -> keras.Model:
     """Two exits behind an input of any shape."""
     inputs = keras.layers.Input(shape, batch_size=1)

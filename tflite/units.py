@@ -33,7 +33,7 @@ def in_units_of(model: Path | str, data: Dataset) -> Dataset:
     Raises:
         UserError: no such file, or its card is another file's or damaged.
     """
-    divisor = _known_divisor(Path(model))
+    divisor = _known_divisor(Path(model), data)
     if divisor is None:
         divisor = data.divisor if _takes_divided(model, data) else 1.0
     if divisor == data.divisor:
@@ -45,8 +45,11 @@ def in_units_of(model: Path | str, data: Dataset) -> Dataset:
     return replace(data, train=train, validation=validation, test=test, divisor=divisor)
 
 
-def _known_divisor(model: Path) -> float | None:
-    """As the card says. `compile` knows of no division, so that its 1 says nothing."""
+def _known_divisor(model: Path, data: Dataset) -> float | None:
+    """As the card says. `compile` knows of no division, so that its 1 says nothing.
+
+    Nor does 255 of other numbers that need no division: they are pixels from 0 to 1.
+    """
     if is_segments(model):
         card, beside = Segments.load(model).card, model
     else:
@@ -54,6 +57,8 @@ def _known_divisor(model: Path) -> float | None:
     if card is None:
         return None
     divisor = input_divisor(card, beside)
+    if divisor == BYTES and data.divisor == 1:
+        return None
     return divisor if divisor != 1 or card.get("origin") is not None else None
 
 
