@@ -108,7 +108,7 @@ def _set_bits(net: keras.Model, backbone_bits: int, head_bits: int) -> None:
         bits = head_bits if of_head else backbone_bits
         weights = getattr(layer, "_weight_vars", None)
         inner = getattr(layer, "layer", None)
-        if isinstance(inner, keras.layers.DepthwiseConv2D):
+        if inner is None or isinstance(inner, keras.layers.DepthwiseConv2D):
             continue
         if bits < max(BITS) and not weights and hasattr(inner, "kernel"):
             raise UserError(f"TFMOT does not quantise the weights of {inner.name!r} to {bits} bits")

@@ -1,7 +1,9 @@
 """Data in the units that a network takes: divided as in its training, or raw."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -50,6 +52,7 @@ def _known_divisor(model: Path, data: Dataset) -> float | None:
 
     Nor does 255 of other numbers that need no division: they are pixels from 0 to 1.
     """
+    card: Mapping[str, Any] | None
     if is_segments(model):
         card, beside = Segments.load(model).card, model
     else:
