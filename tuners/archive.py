@@ -32,7 +32,7 @@ def load_front(directory: Path) -> Front:
     """
     path = directory / TRIAL_FRONT
     with parsing(path, "the front of a trial"):
-        value = json.loads(path.read_text())
+        value = json.loads(path.read_text("utf-8"))
         points = tuple(OperatingPoint.from_json(point) for point in value["points"])
         return Front(points, int(value["evaluated_policies"]), float(value["gap"]))
 

@@ -64,7 +64,7 @@ class Climb:
         if not path.is_file():
             return cls({})
         with parsing(path, "how a trial rose"):
-            value = json.loads(path.read_text())
+            value = json.loads(path.read_text("utf-8"))
             rungs = {
                 int(epoch): [(float(macs), float(accuracy)) for macs, accuracy in points]
                 for epoch, points in value["rungs"].items()

@@ -209,7 +209,7 @@ def found_nothing(directory: Path, reason: str) -> Front:
 def failure(directory: Path) -> str:
     """Why a trial found nothing or stopped the search; empty if neither."""
     path = directory / FAILURE
-    return path.read_text().strip() if path.is_file() else ""
+    return path.read_text("utf-8").strip() if path.is_file() else ""
 
 
 def known_before_training(bounds: Bounds) -> Bounds:
