@@ -53,9 +53,8 @@ class GradientBalance(keras.callbacks.Callback):
         self.variable, self.samples = _variable(loss), Samples(*samples)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        pulls = gradient_norms(self.model, self.samples)[
-            : self.variable.shape[0]
-        ]  # not a teacher's
+        exits = self.variable.shape[0]  # without a teacher
+        pulls = gradient_norms(self.model, self.samples)[:exits]
         if not pulls.all():
             raise UserError(
                 f"exit {int(pulls.argmin()) + 1} does not depend on "
