@@ -17,6 +17,8 @@ made before in the same folder, or kept in `examples/models`:
                     large-taught
     grown           for 9.65 M and 17 M: what a search made of searched, see cifar10_growth.py,
                     taught by teacher and deep-taught
+    grown-taught    for 9.65 M and 17 M: grown, trained on, taught by deep-taught, large-taught and
+                    itself as it was
     second          for no bound: another network of few weights and many MACs, taught by
                     large-taught
     second-taught   for no bound: second, trained on, taught by teacher as well
