@@ -1,6 +1,7 @@
 """Backbones and spaces that the user brings: from a file, a function, Keras 3, a HyperModel."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,12 @@ from eexit_tf.tuners.surrogate import Encoder
 from eexit_tf.vocabulary import Bounds, Exit
 
 CLASSES = 10
+
+
+@pytest.fixture(autouse=True)
+def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test imports its own `mine.py`."""
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
 
 
 def small(layers: object, make: Callable, classes: int = CLASSES) -> object:
