@@ -287,3 +287,10 @@ def test_data_for_a_network_that_is_there_may_have_any_shape(given: tuple[int, .
     if given != (40, 3):
         with pytest.raises(UserError, match=r"too small|inputs must be"):
             split("some", raw)
+
+
+def test_a_validation_part_of_ones_own_is_refused(tmp_path: Path) -> None:
+    path, x, y = tmp_path / "d.npz", np.zeros((50, 8, 8), np.uint8), np.arange(50) % 2
+    np.savez(path, x_train=x, y_train=y, x_val=x, y_val=y)
+    with pytest.raises(UserError, match="has x_val, but a validation part is cut from"):
+        load(str(path))
