@@ -160,6 +160,11 @@ def has_softmax(layer: Any) -> bool:
     return type(layer).__name__ == "Softmax" or getattr(activation, "__name__", "") == "softmax"
 
 
+def readers(net: Any, layer: Any) -> list[Any]:
+    """The layers of a network that take what a layer gives: it may be part of others as well."""
+    return [node.layer for node in layer.outbound_nodes if node.layer in net.layers]
+
+
 def ancestors(*tensors: Any) -> set[str]:
     """Names of the layers that compute tensors of a functional model.
 

@@ -13,6 +13,7 @@ import numpy as np
 from eexit_tf.errors import UserError
 from eexit_tf.keras import keras
 from eexit_tf.keras3 import from_keras3, is_keras3
+from eexit_tf.network_costs import readers
 from eexit_tf.sources import import_function, is_function, parameters
 
 FILES = (".h5", ".hdf5", ".keras")
@@ -147,11 +148,11 @@ def _only_normalisation(model: keras.Model, layer: keras.layers.Layer) -> Any | 
     """The batch normalisation that alone reads what the layer gives, if that can be scaled."""
     if getattr(layer.activation, "__name__", "") not in ("linear", "relu"):
         return None
-    readers = [node.layer for node in layer.outbound_nodes if node.layer in model.layers]
-    readers += [layer for output in model.outputs if output.node.layer is layer]
-    if len(readers) != 1 or not isinstance(readers[0], keras.layers.BatchNormalization):
+    behind = readers(model, layer)
+    behind += [layer for output in model.outputs if output.node.layer is layer]
+    if len(behind) != 1 or not isinstance(behind[0], keras.layers.BatchNormalization):
         return None
-    return readers[0] if readers[0].scale and readers[0].center else None
+    return behind[0] if behind[0].scale and behind[0].center else None
 
 
 def _scale_output(

@@ -15,6 +15,7 @@ from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
 from eexit_tf.exits import exits_of
 from eexit_tf.keras import keras, tf
+from eexit_tf.network_costs import readers
 from eexit_tf.stderr import captured_stderr
 from eexit_tf.tflite.model import Method, MultiExit
 from eexit_tf.training import checked, fit
@@ -129,7 +130,7 @@ def _fused(net: keras.Model) -> keras.Model:
         for layer in net.layers
         if _is_relu(layer) and len(layer.inbound_nodes) == 1
         for node in layer.inbound_nodes[0].parent_nodes
-        if _applies_one(node.layer) and _readers(net, node.layer) == [layer]
+        if _applies_one(node.layer) and readers(net, node.layer) == [layer]
     }
     if not before:
         return net
@@ -157,11 +158,6 @@ def _is_relu(layer: keras.layers.Layer) -> bool:
 def _applies_one(layer: keras.layers.Layer) -> bool:
     known = type(layer).__name__ in ("Conv2D", "DepthwiseConv2D", "Dense")
     return known and layer.activation is keras.activations.linear
-
-
-def _readers(net: keras.Model, layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """Of what a layer gives, within the network."""
-    return [node.layer for node in layer.outbound_nodes if node.layer in net.layers]
 
 
 def _with_bits(quantizer: Any, bits: int) -> Any:

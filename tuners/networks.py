@@ -76,7 +76,8 @@ class Networks:
         shape = (height, width, channels)
         if not self.backbone and not self.space:
             return ExitSpace(shape, classes, bounds)
-        from eexit_tf.tuners.own_space import BackboneSpace, HyperModelSpace
+        from eexit_tf.tuners.backbone_space import BackboneSpace
+        from eexit_tf.tuners.own_space import HyperModelSpace
 
         if self.space:
             return HyperModelSpace(shape, classes, bounds, spec=self.space)

@@ -1,32 +1,23 @@
-"""Search spaces around what the user brings: a backbone, or a whole `HyperModel`."""
+"""Search spaces that the user's code makes: what all have in common, and a whole `HyperModel`."""
 
 from abc import abstractmethod
 from typing import Any
 
 import keras_tuner
 
-from eexit_tf.blueprints import Unit
 from eexit_tf.costs import ExitCosts
 from eexit_tf.errors import UserError
-from eexit_tf.exits import attach_exits, freeze_backbone, keep_exits
-from eexit_tf.heads import head
+from eexit_tf.exits import keep_exits
 from eexit_tf.keras import keras
 from eexit_tf.network_costs import (
-    ancestors,
-    described_costs,
     exit_costs,
     has_softmax,
-    layer_macs,
-    layer_params,
 )
-from eexit_tf.own_models import OwnModel, functional, restart_names
+from eexit_tf.own_models import functional, restart_names
 from eexit_tf.policy_search.bits import MOST_EXITS
 from eexit_tf.sources import import_function, parameters
-from eexit_tf.taps import clean_taps
-from eexit_tf.tuners import head_choices
 from eexit_tf.tuners.candidates import CandidateSpace, Values
-from eexit_tf.tuners.networks import Part
-from eexit_tf.vocabulary import Bounds, Exit
+from eexit_tf.vocabulary import Bounds
 
 FINE_TUNING_RATE = 1e-3
 """Of a ready model that is trained on: an eighth of what new weights are trained with."""
@@ -119,104 +110,6 @@ class OwnSpace(CandidateSpace):
         return model
 
 
-class BackboneSpace(OwnSpace):
-    """The user's own backbone, with heads at its clean taps.
-
-    Args:
-        model: what the user brought.
-        train: the heads on a frozen backbone, or everything.
-        input_shape, classes, bounds: see `CandidateSpace`.
-
-    Raises:
-        UserError: the model does not fit the data, or has nowhere to attach exits.
-    """
-
-    def __init__(
-        self,
-        input_shape: tuple[int, int, int],
-        classes: int,
-        bounds: Bounds,
-        *,
-        model: OwnModel,
-        train: Part,
-    ) -> None:
-        super().__init__(input_shape, classes, bounds)
-        self._model = model
-        self._train = train
-        if train == "all" and not model.tunable:
-            self.learning_rate = FINE_TUNING_RATE
-        self.discover()
-        self._own_choices = list(self._hyperparameters.space)
-        if not self._own_choices:  # one backbone for all
-            self.candidates = CandidateSpace.candidates
-        self._backbones: dict[tuple[Any, ...], tuple[list[Unit], Unit | None]] = {}
-        for choice in self._own_choices:
-            if choice.name in head_choices.NAMES:
-                raise UserError(
-                    f"hyperparameter {choice.name!r} of {model.spec} is the search's own; give it "
-                    f"another name"
-                )
-        head_choices.declare(self._hyperparameters)
-
-    def _make(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        model = self._model.make(hp) if self._model.tunable else self._model.make()
-        takes = tuple(model.input_shape[1:])
-        if takes != self.input_shape:
-            raise UserError(
-                f"{self._model.spec} takes inputs of {takes}, but the data's are {self.input_shape}"
-            )
-        if len(model.outputs) != 1:
-            raise UserError(f"{self._model.spec} has {len(model.outputs)} outputs; expected one")
-        classifies = len(model.output_shape) == 2
-        if classifies and not has_softmax(model.layers[-1]):
-            raise UserError(
-                f"{self._model.spec} ends in {model.layers[-1].name!r}, which gives "
-                f"{model.output_shape} without a softmax; end it with a softmax over the classes "
-                f"or with a feature map"
-            )
-        if classifies and model.output_shape[1] != self.classes:
-            raise UserError(
-                f"{self._model.spec} knows {model.output_shape[1]} classes, but the data has "
-                f"{self.classes}"
-            )
-        if not clean_taps(model):
-            raise UserError(
-                f"{self._model.spec} has no place for an early exit: no feature map behind a "
-                f"ReLU or an addition that everything after it goes through"
-            )
-        return model
-
-    def canonical(self, values: Values) -> Values:
-        return head_choices.canonical(values)
-
-    def describe(self, values: Values) -> str:
-        own = [f"{choice.name} {values[choice.name]}" for choice in self._own_choices]
-        return ", ".join([*own, head_choices.kinds(values)[-1]])
-
-    def full_network(self, values: Values) -> keras.Model:
-        backbone = self._made(values)
-        kinds = head_choices.kinds(values)
-        exits = [Exit(tap, kind) for tap in clean_taps(backbone) for kind in kinds]
-        return attach_exits(backbone, exits, classes=self.classes)
-
-    def costs(self, values: Values) -> ExitCosts:
-        """Without building heads: of one backbone there are many with other heads."""
-        chosen = {p.name: values[p.name] for p in self._own_choices}
-        key = tuple(sorted(chosen.items()))
-        if key not in self._backbones:
-            self._backbones[key] = _described(self._made(values))
-        taps, own = self._backbones[key]
-        exits = {
-            (exit_ := Exit(tap.name, kind)): head(tap, kind, self.classes, exit_.name)
-            for tap in taps
-            for kind in head_choices.kinds(values)
-        }
-        return described_costs(exits if own is None else exits | {Exit.parse(own.name): own})
-
-    def to_train(self, net: keras.Model) -> keras.Model:
-        return freeze_backbone(net) if self._train == "heads" else net
-
-
 class HyperModelSpace(OwnSpace):
     """The user's own `HyperModel`, whose networks have one softmax output an exit.
 
@@ -289,23 +182,3 @@ class HyperModelSpace(OwnSpace):
     def full_network(self, values: Values) -> keras.Model:
         net = self._made(values)
         return keep_exits(net, exit_costs(net).exits)
-
-
-def _described(backbone: keras.Model) -> tuple[list[Unit], Unit | None]:
-    """A backbone's taps and its own classifier, each a unit that costs what lies before it."""
-    loads = {layer.name: (layer_macs(layer), layer_params(layer)) for layer in backbone.layers}
-    units: list[Unit] = []
-    known: set[str] = set()
-    layers = [backbone.get_layer(tap) for tap in clean_taps(backbone)]
-    for name, tensor in [(layer.name, layer.output) for layer in layers] + [
-        (name, output)
-        for name, output in zip(backbone.output_names, backbone.outputs, strict=True)
-        if len(output.shape) == 2
-    ]:
-        new = ancestors(tensor) - known
-        known |= new
-        height, width, channels = (1, 1, *tensor.shape[1:])[-3:]
-        macs, params = (sum(loads[layer][i] for layer in new) for i in (0, 1))
-        before = tuple(units[-1:])
-        units.append(Unit("layers", name, before, (height, width, channels), macs, params))
-    return units[: len(layers)], next(iter(units[len(layers) :]), None)

@@ -1,0 +1,137 @@
+"""What users bring: backbones and spaces that tests copy to a `mine.py`."""
+
+import keras_tuner
+from tf_keras import Model, Sequential, layers
+
+from eexit_tf import Exit, attach_exits
+
+
+def backbone(hp):
+    width = hp.Choice("width", [4, 8])
+    inputs = layers.Input((8, 8, 1))
+    x = layers.Conv2D(width, 3, activation="relu", name="one")(inputs)
+    return Model(inputs, layers.Conv2D(2 * width, 3, activation="relu", name="two")(x))
+
+
+def unsearchable(hp):
+    hp.Float("rate", 0.0, 1.0)
+    return backbone(hp)
+
+
+def deep(hp):
+    inputs = x = layers.Input((8, 8, 1))
+    for number in range(hp.Choice("depth", [1, 2, 3])):
+        width = hp.Choice(f"width{number}", [4, 8])
+        x = layers.Conv2D(width, 3, padding="same", activation="relu", name=f"c{number}")(x)
+    return Model(inputs, x)
+
+
+def odd(hp):
+    if hp.Choice("depth", [1, 2, 3]) == 2:
+        hp.Choice("late", [1, 2])
+    return backbone(hp)
+
+
+def taken(hp):
+    hp.Choice("head_kernel", [1, 7])
+    return backbone(hp)
+
+
+def twice():
+    inputs = layers.Input((8, 8, 1))
+    again = layers.Conv2D(4, 3, padding="same", activation="relu", name="again")
+    return Model(inputs, again(again(layers.Conv2D(4, 3, activation="relu", name="one")(inputs))))
+
+
+def spaced():
+    import keras
+
+    inputs = keras.Input((8, 8, 1))
+    return keras.Model(inputs, keras.layers.Conv2D(4, 3, activation="relu", name="a b")(inputs))
+
+
+def unbuilt3():
+    import keras
+
+    return keras.Sequential([keras.layers.Conv2D(4, 3, activation="relu")])
+
+
+def pooled_norm():
+    inputs = layers.Input((8, 8, 1))
+    x = layers.Conv2D(4, 3, activation="relu", name="one")(inputs)
+    x = layers.BatchNormalization()(layers.MaxPooling2D(2)(x))
+    return Model(inputs, layers.Conv2D(4, 3, activation="relu", name="two")(x))
+
+
+def unnamed(hp):
+    width = hp.Choice("width", [4, 8])
+    inputs = layers.Input((8, 8, 1))
+    x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(width, 3)(inputs)))
+    x = layers.Conv2D(width, 3, 2, activation="relu")(x)
+    return Model(inputs, layers.Dense(10, activation="softmax")(layers.Flatten()(x)))
+
+
+KEPT = unnamed(keras_tuner.HyperParameters())
+
+
+def kept():
+    return KEPT
+
+
+class Crowded(keras_tuner.HyperModel):
+    def build(self, hp):
+        inputs = layers.Input((8, 8, 1))
+        x = layers.Flatten()(inputs)
+        exits = [layers.Dense(10, activation="softmax")(x) for _ in range(65)]
+        return Model(inputs, exits)
+
+
+def joined():
+    inputs = layers.Input((8, 8, 1))
+    x = layers.Conv2D(6, 3, activation="relu", padding="same", name="one")(inputs)
+    y = layers.DepthwiseConv2D(3, activation="relu", padding="same", name="aside")(x)
+    x = layers.Concatenate(name="both")([x, y])
+    return Model(inputs, layers.Conv2D(8, 3, 2, activation="relu", name="two")(x))
+
+
+def logits():
+    net = unnamed(keras_tuner.HyperParameters())
+    return Model(net.input, layers.Dense(10)(net.layers[-2].output))
+
+
+def two():
+    net = unnamed(keras_tuner.HyperParameters())
+    return Model(net.input, [net.output, net.layers[-2].output])
+
+
+def unbuilt():
+    return Sequential([layers.Conv2D(4, 3, activation="relu")])
+
+
+def between(first, second):
+    pass
+
+
+def operation():
+    import keras
+
+    inputs = keras.Input((8, 8, 1))
+    return keras.Model(inputs, keras.layers.ReLU()(inputs) + inputs)
+
+
+class Space(keras_tuner.HyperModel):
+    def build(self, hp):
+        return attach_exits(backbone(hp), [Exit("one"), Exit("two", "grid_dense")], classes=10)
+
+
+class Trained(Space):
+    learning_rate = 1e-4
+
+
+class Unlearning(Space):
+    learning_rate = 0.0
+
+
+class Logits(keras_tuner.HyperModel):
+    def build(self, hp):
+        return logits()

@@ -1,0 +1,171 @@
+"""Search spaces that the user's code makes, and searches of them."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import keras_tuner
+import numpy as np
+import pytest
+from conftest import Run
+from test_own_backbone import CLASSES, small
+
+from eexit_tf.costs import ExitCosts
+from eexit_tf.errors import UserError
+from eexit_tf.keras import keras
+from eexit_tf.own_models import load_own_model
+from eexit_tf.training import LEARNING_RATE
+from eexit_tf.tuners.backbone_space import BackboneSpace
+from eexit_tf.tuners.own_space import HyperModelSpace
+from eexit_tf.tuners.surrogate import Encoder
+from eexit_tf.vocabulary import Bounds, Exit
+
+CODE = Path(__file__).with_name("own_code.py")
+
+
+@pytest.fixture(autouse=True)
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test's folder with the user's code, imported by nobody yet."""
+    shutil.copy(CODE, tmp_path / "mine.py")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+
+
+def test_a_trial_is_described_by_its_own_choices_and_its_strongest_head() -> None:
+    model = load_own_model("mine:backbone")
+    space = BackboneSpace((8, 8, 1), CLASSES, Bounds(), model=model, train="all")
+    hp = keras_tuner.HyperParameters()
+    space.declare_hyperparameters(hp)
+    assert space.describe(hp.values | {"width": 8}) == "width 8, grid_dense"
+    two = {"width": 4, "head": "conv", "head_modules": 2}
+    assert space.describe(hp.values | two) == "width 4, conv3_conv3_dense"
+
+
+def test_a_space_may_have_its_own_learning_rate() -> None:
+    rates = [
+        HyperModelSpace((8, 8, 1), CLASSES, Bounds(), spec=f"mine:{name}").learning_rate
+        for name in ("Space", "Trained")
+    ]
+    assert rates == [LEARNING_RATE, 1e-4]
+
+
+def test_without_a_bound_the_costliest_network_is_where_costs_stop_counting() -> None:
+    space = BackboneSpace(
+        (8, 8, 1), CLASSES, Bounds(), model=load_own_model("mine:backbone"), train="all"
+    )
+    hp = keras_tuner.HyperParameters()
+    space.declare_hyperparameters(hp)
+    heads = {"head": "conv", "head_modules": 1, "head_kernel": 5, "head_growth": 2}
+    costs = space.costs(hp.values | heads | {"width": 8})
+    dearest = max(costs.alone_macs(index) for index in range(len(costs)))
+    assert space.reference_macs()[1] >= dearest > space.costs(hp.values).alone_macs(-1)
+
+
+def test_a_model_that_a_function_gives_again_is_as_it_was() -> None:
+    model = load_own_model("mine:kept", input_scale=255)
+    first, expected = (net := model.make()), net.get_weights()
+    first.set_weights([weight + 1 for weight in expected])  # as training does
+    again = model.make()
+    for weight, before in zip(again.get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(weight, before)
+
+
+def test_hyperparameters_that_others_bring_are_searched_too() -> None:
+
+    def space(name: str) -> BackboneSpace:
+        model = load_own_model(f"mine:{name}")
+        return BackboneSpace((8, 8, 1), CLASSES, Bounds(), model=model, train="all")
+
+    hp = keras_tuner.HyperParameters()
+    space("deep").declare_hyperparameters(hp)
+    assert {"depth", "width0", "width1", "width2"} <= {choice.name for choice in hp.space}
+    assert hp.values["depth"] == 1
+
+    odd, hp = space("odd"), keras_tuner.HyperParameters()
+    odd.declare_hyperparameters(hp)
+    with pytest.raises(UserError, match="'late' is there for some values of others only"):
+        odd.costs(hp.values | {"depth": 2})
+
+
+def test_what_tfmot_will_not_take_is_told_before_the_search() -> None:
+    doubts = [
+        BackboneSpace(
+            (8, 8, 1), CLASSES, Bounds(), model=load_own_model(f"mine:{name}"), train="all"
+        ).doubt()
+        for name in ("backbone", "pooled_norm")
+    ]
+    assert doubts[0] == ""
+    assert "give --quantize ptq" in doubts[1]
+
+
+def test_exits_without_weights_can_be_learnt_from() -> None:
+    costs = ExitCosts((Exit("a"), Exit("b")), (10, 20), (0, 5), (0, 0), (0, 9), 3)
+    assert np.isfinite(Encoder([], (1.0, 100.0)).costs(costs)).all()
+
+
+def test_more_exits_than_the_policy_search_takes_are_refused() -> None:
+    with pytest.raises(UserError, match="a network with 65 exits; expected 64 at most"):
+        HyperModelSpace((8, 8, 1), CLASSES, Bounds(), spec="mine:Crowded")
+
+
+@pytest.mark.parametrize(
+    ("option", "exits"),
+    [
+        (["--backbone", "mine:backbone"], {"one", "two"}),
+        (["--space", "mine:Space"], {"one", "two"}),
+        (["--backbone", "mine:unnamed"], {"re_lu", "conv2d_1", "dense"}),
+        (["--backbone", "mine:joined"], {"one", "both", "two"}),
+        (["--backbone", "ready.h5", "--input-scale", "255"], {"first", "sum", "second", "scores"}),
+    ],
+)
+def test_a_search_of_ones_own_resumes_and_converts(
+    eexit_tf: Run, some_digits: Path, tmp_path: Path, option: list[str], exits: set[str]
+) -> None:
+    if "ready.h5" in option:
+        small(keras.layers, keras.Model).save(tmp_path / "ready.h5")
+    command = ["search", "--dataset", some_digits, "--output", "out", "--max-trials", "1"]
+    for _ in range(2):
+        run = eexit_tf(*command, "--epochs", "1", *option, cwd=tmp_path)
+        assert run.returncode == 0, run.stderr
+    front = json.loads((tmp_path / "out" / "front.json").read_text())
+    assert {use["at"] for point in front["points"] for use in point["exits"]} <= exits
+    run = eexit_tf("convert", "out", "--output", "m.tflite", "--quantize", "ptq", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    run = eexit_tf(*command, "--epochs", "1", cwd=tmp_path)
+    assert (run.returncode, "holds another search" in run.stderr) == (2, True)
+    if option[1] == "mine:backbone":
+        changed = CODE.read_text().replace('"width", [4, 8]', '"width", [4, 6]')
+        (tmp_path / "mine.py").write_text(changed)
+        run = eexit_tf(*command, "--epochs", "1", *option, cwd=tmp_path)
+        assert (run.returncode, "'width' is [4, 8] there, [4, 6] now" in run.stderr) == (2, True)
+
+
+def test_wrong_options_are_explained(eexit_tf: Run, some_digits: Path, tmp_path: Path) -> None:
+    for options, said in (
+        (["--backbone", "mine:backbone", "--space", "mine:Space"], "not both"),
+        (["--train", "heads"], "go with a backbone"),
+        (["--backbone", "mine:unsearchable"], r"hp.Choice('rate', [...])"),
+        (["--space", "mine:backbone"], "mine:backbone"),
+        (["--backbone", "gone.keras"], "no such model file"),
+        (["--backbone", "mine:logits"], "without a softmax; end it with a softmax"),
+        (["--backbone", "mine:two"], "has 2 outputs; expected one"),
+        (["--backbone", "mine:unbuilt"], "not a functional model with one input"),
+        (["--backbone", "mine:between"], "takes first, second; expected hp or nothing"),
+        (["--backbone", "mine:operation"], "'add' is a Add, which tf_keras does not have"),
+        (["--backbone", "mine:taken"], "'head_kernel' of mine:taken is the search's own"),
+        (["--backbone", "mine:twice"], "layer 'again' is called more than once"),
+        (["--backbone", "mine:spaced"], "layer 'a b' cannot be converted from Keras 3"),
+        (["--backbone", "mine:unbuilt3"], "its first layer must be an Input"),
+        (["--backbone", "builtins:dict"], "builtins:dict is no function of yours"),
+        (["--space", "mine:Space", "--max-params", "5"], "proposed keeps max_params 5: of the"),
+        (["--backbone", "mine:unnamed", "--max-macs", "10"], "reading the 64 values of an input"),
+        (["--space", "mine:Unlearning"], "of mine:Unlearning is 0.0; expected a float above 0"),
+        (["--space", "mine:Logits"], "is not that of a softmax"),
+    ):
+        run = eexit_tf(
+            *("search", "--dataset", some_digits, "--output", "out", *options), cwd=tmp_path
+        )
+        assert run.returncode == 2, run.stderr
+        assert said in run.stderr, run.stderr
+        assert "Traceback" not in run.stderr
