@@ -18,6 +18,9 @@ from eexit_tf.errors import UserError
 
 LEVELS = 256
 """How many values a confidence has."""
+MOST_INT8_CLASSES = 511
+"""Of a softmax in int8: where the exponentials sum up to 512 or more, as those of 512 equal logits
+do, the kernels of LiteRT and TFLM end the whole process."""
 
 NAME_SEPARATOR = "__"
 

@@ -12,7 +12,7 @@ from eexit_tf.keras import keras
 from eexit_tf.training import LEARNING_RATE
 from eexit_tf.tuners.evolution import Values
 from eexit_tf.tuners.proposals import CANDIDATES
-from eexit_tf.vocabulary import Bounds
+from eexit_tf.vocabulary import MOST_INT8_CLASSES, Bounds
 
 
 class CandidateSpace(keras_tuner.HyperModel):
@@ -25,6 +25,9 @@ class CandidateSpace(keras_tuner.HyperModel):
         input_shape: (height, width, channels).
         classes: how many there are to tell apart.
         bounds: exits that alone already break them are left out.
+
+    Raises:
+        UserError: more classes than an int8 network can tell apart.
     """
 
     learning_rate = LEARNING_RATE
@@ -34,6 +37,11 @@ class CandidateSpace(keras_tuner.HyperModel):
 
     def __init__(self, input_shape: Sequence[int], classes: int, bounds: Bounds) -> None:
         super().__init__(name="exits")
+        if classes > MOST_INT8_CLASSES:
+            raise UserError(
+                f"the data has {classes} classes; what a search finds becomes int8, in which the "
+                f"runtimes can tell at most {MOST_INT8_CLASSES} apart"
+            )
         self.input_shape = tuple(input_shape)
         self.classes = classes
         self.bounds = bounds

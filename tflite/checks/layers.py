@@ -7,6 +7,7 @@ from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.tflite import schema
 from eexit_tf.tflite.checks.place import FLOAT, INT4, INT8, INT32, Place, same_type
+from eexit_tf.vocabulary import MOST_INT8_CLASSES
 
 
 def window_output(size: int, window: int, stride: int, dilation: int, padding: int) -> int:
@@ -133,6 +134,11 @@ def softmax(place: Place) -> Iterator[str]:
         yield from _fixed_scale(y, 1 / 256, -128)
         if beta * x.quantization.scale[0] * (1 << 26) <= 1:
             yield "the input's scale is too small"
+        if schema.shape(x)[-1] > MOST_INT8_CLASSES:
+            yield (
+                f"in int8 the runtimes abort beyond {MOST_INT8_CLASSES} classes; leave the network "
+                "float32"
+            )
 
 
 def logistic(place: Place) -> Iterator[str]:

@@ -16,6 +16,7 @@ from eexit_tf.errors import UserError
 from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.lineage import producer, prune, resolve
 from eexit_tf.tflite.splicing.dense_as_conv import dense_as_conv
+from eexit_tf.vocabulary import MOST_INT8_CLASSES
 
 _SOFTMAX_VERSION = 2
 _CONVERSIONS = {"DEQUANTIZE", "QUANTIZE"}
@@ -99,6 +100,11 @@ def _scores(model: fb.ModelT, name: str, index: int, stay_int8: bool) -> int:
     if op is None or _is_made_of_scores(model, index):
         said = "an input" if op is None else f"{made_by}, with softmax or sigmoid scores behind it"
         raise UserError(f"output {name} comes from {said}; expected a softmax or logits")
+    if tensor.type == fb.TensorType.INT8 and shape[-1] > MOST_INT8_CLASSES:
+        raise UserError(
+            f"output {name} gives int8 logits of {shape[-1]} classes, but in int8 the runtimes "
+            f"abort beyond {MOST_INT8_CLASSES}; leave the network float32"
+        )
     return _add_softmax(model, index)
 
 
