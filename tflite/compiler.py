@@ -9,9 +9,10 @@ from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
 from eexit_tf.files import read_bytes
 from eexit_tf.policies import TOLERANCE, Policy, PolicyScore, search_policies
-from eexit_tf.tflite import flatbuffer
+from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.costs import exit_costs, order_by_cost
 from eexit_tf.tflite.describe import describe
+from eexit_tf.tflite.lineage import resolve
 from eexit_tf.tflite.model import CompiledModel, MultiExit
 from eexit_tf.tflite.outputs import exit_outputs
 from eexit_tf.tflite.splicing import spliced
@@ -107,6 +108,7 @@ def compile_file(
     path: Path | str,
     thresholds: Sequence[float],
     *,
+    exits: Sequence[str] | None = None,
     signature: str | None = None,
     class_names: Sequence[str] | None = None,
     confidence: Confidence = "max",
@@ -115,27 +117,36 @@ def compile_file(
     """Make a static multi-exit file from anywhere self-exiting; exits in the order of cost.
 
     Args:
-        path: an int8 or float32 `.tflite` with one output an exit, softmax scores or logits.
+        path: an int8 or float32 `.tflite` with one output an exit, softmax scores or logits;
+            it may have other outputs.
         thresholds: confidence to leave at, 0 to 1, for each exit but the last.
+        exits: which outputs are exits, in any order; all if not given. Others, such as an
+            embedding, are left out with everything that only they need.
         signature: whose graph and outputs to take; not needed if the file has only one.
         class_names: in the order of the scores; numbers if not given.
         confidence: what decisions measure, `max` or `margin`.
         runtime_thresholds: make thresholds an input, with these as the default (see `splice`).
 
     Raises:
-        UserError: not such a file, or thresholds that do not fit its exits.
+        UserError: not such a file, an output that it does not have, or thresholds that do not fit
+            its exits.
     """
     model = select(flatbuffer.read(read_bytes(path)), signature)
-    names = order_by_cost(model)
+    outputs, names = schema.outputs_by_name(model), order_by_cost(model)
+    advice = "; if some of them are no exits, name those that are with --exits"
+    if exits is not None:
+        chosen, advice = {resolve(model, name) for name in exits}, ""
+        names = [name for name in names if outputs[name] in chosen]
     if len(names) < 2:
+        having = "one output" if exits is None else f"{len(names)} of its outputs named as exits"
         raise UserError(
-            f"{path} has one output; expected a network with one softmax output for each exit, "
+            f"{path} has {having}; expected a network with one softmax output for each exit, "
             f"at least two"
         )
     content = splice(
         flatbuffer.write(model),
         names,
-        spliced.int8_thresholds(names, thresholds),
+        spliced.int8_thresholds(names, thresholds, advice),
         labels=class_names,
         confidence=confidence,
         runtime_thresholds=runtime_thresholds,

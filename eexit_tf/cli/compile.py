@@ -16,10 +16,20 @@ from eexit_tf.cli.options import (
 from eexit_tf.confidences import CONFIDENCES, Confidence
 
 
+def _names(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:
+    return None if value is None else [name for part in value.split(",") if (name := part.strip())]
+
+
 @click.command(short_help="Make a multi-exit .tflite from anywhere self-exiting.")
 @click.argument("multi", metavar="MULTI_EXIT.tflite", type=click.Path(path_type=Path))
 @output_option
 @thresholds_option()
+@click.option(
+    "--exits",
+    callback=_names,
+    metavar="NAME,…",
+    help="Which outputs are exits, if there are others, such as an embedding.",
+)
 @click.option("--signature", metavar="NAME", help="Which one, if the file has several.")
 @click.option(
     "--labels",
@@ -42,6 +52,7 @@ def compile(
     multi: Path,
     output: Path,
     thresholds: list[float],
+    exits: list[str] | None,
     signature: str | None,
     labels: Path | None,
     confidence: Confidence,
@@ -53,7 +64,7 @@ def compile(
     """Make MULTI_EXIT.tflite, a static file with one output an exit, self-exiting.
 
     It may be int8 or float32, its outputs softmax scores or logits. Its exits are asked in the
-    order of their cost.
+    order of their cost, also where --exits names them in another.
     """
     from eexit_tf.tflite.compiler import compile_file
     from eexit_tf.tflite.flatbuffer import read
@@ -64,14 +75,15 @@ def compile(
     model = compile_file(
         multi,
         thresholds,
+        exits=exits,
         signature=signature,
         class_names=None if labels is None else _lines(labels),
         confidence=confidence,
         runtime_thresholds=runtime_thresholds,
     )
     written, size = save(model, output, layout)
-    exits = ", ".join(f"{exit_.at} ({exit_.macs:,} MACs)" for exit_ in model.exits)
-    out.print(f"{written}: exits {exits}; {size}")
+    said = ", ".join(f"{exit_.at} ({exit_.macs:,} MACs)" for exit_ in model.exits)
+    out.print(f"{written}: exits {said}; {size}")
     with progress(quiet) as reporter:
         for hint in hints(read(model.content)):
             reporter.say(f"hint: {hint}")

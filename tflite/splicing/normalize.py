@@ -18,6 +18,8 @@ from eexit_tf.tflite.lineage import producer, prune, resolve
 from eexit_tf.tflite.splicing.dense_as_conv import dense_as_conv
 from eexit_tf.vocabulary import MOST_INT8_CLASSES
 
+ADVICE = "; if one of the outputs is no exit, name those that are with --exits"
+"""Ends what is said of an output that cannot be an exit."""
 _SOFTMAX_VERSION = 2
 _CONVERSIONS = {"DEQUANTIZE", "QUANTIZE"}
 _SCORES = {"LOGISTIC", "SOFTMAX"}
@@ -89,21 +91,24 @@ def _scores(model: fb.ModelT, name: str, index: int, stay_int8: bool) -> int:
         op = producer(main, index)
     tensor, shape = main.tensors[index], schema.shape(main.tensors[index])
     if tensor.type not in (fb.TensorType.INT8, fb.TensorType.FLOAT32):
-        raise UserError(f"output {name} is {schema.dtype(tensor)}, expected int8 or float32")
+        raise UserError(
+            f"output {name} is {schema.dtype(tensor)}, expected int8 or float32{ADVICE}"
+        )
     if shape[:-1] not in ((1,), (1, 1, 1)) or shape[-1] < 2:
         raise UserError(
             f"output {name} is of shape {shape}, expected (1, classes) with two classes or more"
+            f"{ADVICE}"
         )
     made_by = _behind_reshapes(model, index)
     if made_by == "SOFTMAX":
         return index
     if op is None or _is_made_of_scores(model, index):
         said = "an input" if op is None else f"{made_by}, with softmax or sigmoid scores behind it"
-        raise UserError(f"output {name} comes from {said}; expected a softmax or logits")
+        raise UserError(f"output {name} comes from {said}; expected a softmax or logits{ADVICE}")
     if tensor.type == fb.TensorType.INT8 and shape[-1] > MOST_INT8_CLASSES:
         raise UserError(
             f"output {name} gives int8 logits of {shape[-1]} classes, but in int8 the runtimes "
-            f"abort beyond {MOST_INT8_CLASSES}; leave the network float32"
+            f"abort beyond {MOST_INT8_CLASSES}; leave the network float32{ADVICE}"
         )
     return _add_softmax(model, index)
 

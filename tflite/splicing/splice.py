@@ -21,7 +21,7 @@ from eexit_tf.tflite.splicing import spliced
 from eexit_tf.tflite.splicing.builder import Builder, Graph
 from eexit_tf.tflite.splicing.decision import constant_threshold, decide, slice_threshold
 from eexit_tf.tflite.splicing.memory_plan import add_plan
-from eexit_tf.tflite.splicing.normalize import normalized
+from eexit_tf.tflite.splicing.normalize import ADVICE, normalized
 from eexit_tf.tflite.splicing.stages import Stages, check_static, cut
 
 
@@ -99,7 +99,7 @@ def _check_alike(model: fb.ModelT, exits: Sequence[str]) -> None:
         if (kind, classes) != kinds[0]:
             raise UserError(
                 f"the exits differ: {exits[0]} gives {kinds[0][1]} classes in {kinds[0][0]}, "
-                f"{name} gives {classes} in {kind}"
+                f"{name} gives {classes} in {kind}{ADVICE}"
             )
 
 

@@ -148,8 +148,15 @@ def int8_threshold(confidence: float) -> int:
     return min(ceil(confidence * LEVELS), LEVELS - 1) - LEVELS // 2
 
 
-def int8_thresholds(exits: Sequence[str], confidences: Sequence[float]) -> list[int]:
+def int8_thresholds(
+    exits: Sequence[str], confidences: Sequence[float], advice: str = ""
+) -> list[int]:
     """Thresholds as a file has them, one an exit, from confidences for all but the last.
+
+    Args:
+        exits: names, in the order in which they are asked.
+        confidences: 0 to 1.
+        advice: what else to do if there are too few or too many; ends the message.
 
     Raises:
         UserError: there are too few or too many, or one is not from 0 to 1.
@@ -158,7 +165,7 @@ def int8_thresholds(exits: Sequence[str], confidences: Sequence[float]) -> list[
     if len(confidences) != early:
         raise UserError(
             f"the network has {len(exits)} exits ({', '.join(exits)}): expected {early} "
-            f"threshold{'s' * (early != 1)}, got {len(confidences)}"
+            f"threshold{'s' * (early != 1)}, got {len(confidences)}{advice}"
         )
     return [*map(int8_threshold, confidences), LOWEST]
 

@@ -1,0 +1,77 @@
+"""A file whose outputs are not all exits: `compile --exits` says which are."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Run
+from networks import convert, inputs_for
+
+from eexit_tf.keras import keras
+from eexit_tf.tflite.compiler import compile_file
+from eexit_tf.tflite.runtimes import LiteRT, Tflm
+from eexit_tf.tflite.splicing import spliced
+
+COMPILE = ("compile", "multi.tflite", "--output", "m.tflite", "--thresholds")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With a network of two exits, which also gives a map and the embedding behind the later."""
+    layers = keras.layers
+    keras.utils.set_random_seed(0)
+    image = layers.Input((8, 8, 3), batch_size=1)
+    first = layers.Conv2D(8, 3, activation="relu", name="map")(image)
+    embedding = layers.Dense(16, activation="relu", name="embedding")(layers.Flatten()(first))
+    pooled = layers.GlobalAveragePooling2D()(first)
+    sharp = keras.initializers.RandomNormal(stddev=3.0, seed=1)
+    early = layers.Dense(5, "softmax", kernel_initializer=sharp, name="early")(pooled)
+    late = layers.Dense(5, "softmax", kernel_initializer=sharp, name="late")(embedding)
+    path = tmp_path_factory.mktemp("embedding")
+    net = keras.Model(image, [late, embedding, early, first])
+    (path / "multi.tflite").write_bytes(convert(net))
+    return path
+
+
+def test_the_named_outputs_are_exits_in_the_order_of_cost(folder: Path) -> None:
+    multi = folder / "multi.tflite"
+    content = compile_file(multi, [0.8], exits=["late", "early"]).content
+    assert spliced.inspect(content).exits == ("early", "late")
+    x = inputs_for(content)
+    said = Tflm(multi.read_bytes()).run(x)
+    stays = said["early"].max(axis=-1) < spliced.int8_threshold(0.8)
+    assert set(stays) == {True, False}
+    for runtime in (LiteRT, Tflm):
+        found = runtime(content).run(x)
+        np.testing.assert_array_equal(found["exit"], stays)
+        expected = np.where(stays[:, None], said["late"], said["early"])
+        np.testing.assert_array_equal(found["scores"], expected)
+
+
+def test_the_command_takes_their_names(eexit_tf: Run, folder: Path) -> None:
+    done = eexit_tf(*COMPILE, "0.8", "--exits", "early, late", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    made = (folder / "m.tflite").read_bytes()
+    assert made == compile_file(folder / "multi.tflite", [0.8], exits=["early", "late"]).content
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["0.8"], "has 4 exits (map, early, embedding, late): expected 3 thresholds, got 1; if"),
+        (["0.8,0.8,0.8"], "one of the outputs is no exit, name those that are with --exits"),
+        (
+            ["0.8", "--exits", "early,embedding"],
+            "5 classes in int8, embedding gives 16 in int8; if",
+        ),
+        (["0.8", "--exits", "early,lat"], "no output 'lat' in the file; its outputs are "),
+        (["0.8", "--exits", "early,early"], "has 1 of its outputs named as exits; expected"),
+        (["0.8,0.8", "--exits", "early,late"], "expected 1 threshold, got 2\n"),
+    ],
+)
+def test_what_cannot_be_is_explained(
+    eexit_tf: Run, folder: Path, arguments: list[str], said: str
+) -> None:
+    done = eexit_tf(*COMPILE, *arguments, cwd=folder)
+    assert done.returncode == 2
+    assert said in done.stderr
