@@ -73,8 +73,8 @@ class Dataset:
 
     Attributes:
         name: as the user typed it.
-        train, validation, test: see `Samples`.
-        class_names: one for each label.
+        train, validation, test: see `Samples`. Only data for a search has some in all of them.
+        class_names: one for each label; none if it is not for a search.
         divisor: what the raw values were divided by (255 for bytes), so that a device
             can do the same to its own.
     """
@@ -96,8 +96,17 @@ class Dataset:
         return int(height), int(width), int(channels)
 
     def part(self, name: str) -> Samples:
-        """`train`, `validation` or `test`."""
+        """`train`, `validation` or `test`.
+
+        Raises:
+            UserError: it has no samples.
+        """
         part: Samples = getattr(self, name)
+        if not len(part.y):
+            raise UserError(
+                f"data set {self.name} has no {name} part: train and validation are cut from its "
+                f"training data, of which there is none, or too little"
+            )
         return part
 
 
@@ -110,32 +119,30 @@ def load(name: str, for_search: bool = True) -> Dataset:
             and `class_names` (windows of sensor data are (samples, steps, channels)); a folder
             with one folder of images a class (or with such folders under `train` and `test`); or
             `module:function`, which returns the same as Keras's own `load_data`.
-        for_search: the inputs must be images or series that the search space takes. Otherwise
-            they are for a network that is there, and may have any shape.
+        for_search: the inputs must be images or series that the search space takes, with some
+            samples of each class. Otherwise they are for a network that is there: they may have
+            any shape and any labels, and test data alone will do.
 
     Raises:
-        UserError: there is no such data, or it is not fit for training.
+        UserError: there is no such data, or it is not fit for that.
     """
     return split(name, sources.read(name), for_search)
 
 
 def split(name: str, raw: Raw, for_search: bool = True) -> Dataset:
-    """Check raw arrays and cut them into train, validation and test.
+    """Check raw arrays and cut them into train, validation and test; see `load`.
 
     Raises:
-        UserError: shapes, labels or values are not fit for training.
+        UserError: shapes, labels or values are not fit.
     """
-    x, y = _checked(f"data set {name}, train part", raw.x_train, raw.y_train, for_search)
-    if raw.x_test is None:
-        class_names = _class_names(name, raw.class_names, y, y)
-        (x, y), (x_test, y_test) = _cut(x, y)
-    else:
-        where = f"data set {name}, test part"
-        x_test, y_test = _checked(where, raw.x_test, raw.y_test, for_search)
-        _check_alike(name, x, x_test)
-        class_names = _class_names(name, raw.class_names, y, y_test)
-    divisor = _divisor(x)
-    train, validation = _cut(x, y)
+    given, test = _given(name, raw, for_search)
+    class_names: tuple[str, ...] = ()
+    if for_search:
+        class_names = _class_names(name, raw.class_names, given[1], (test or given)[1])
+    if test is None:
+        given, test = _cut(*given)
+    divisor = _divisor((given if len(given[1]) else test)[0])
+    train, validation = _cut(*given)
 
     def samples(x: NDArray[Any], y: NDArray[np.int64]) -> Samples:
         return Samples(x.astype(np.float32) / np.float32(divisor), y)
@@ -144,10 +151,29 @@ def split(name: str, raw: Raw, for_search: bool = True) -> Dataset:
         name=name,
         train=samples(*train),
         validation=samples(*validation),
-        test=samples(x_test, y_test),
+        test=samples(*test),
         class_names=class_names,
         divisor=divisor,
     )
+
+
+def _given(name: str, raw: Raw, for_search: bool) -> tuple[Part, Part | None]:
+    """What is there for training, which may be empty if it is not for a search, and for test."""
+
+    def checked(part: str, x: Any, y: Any) -> Part:
+        return _checked(f"data set {name}, {part} part", x, y, for_search)
+
+    if raw.x_train is None:
+        if for_search:
+            raise UserError(f"data set {name} has no training part, which a search needs")
+        x_test, y_test = test = checked("test", raw.x_test, raw.y_test)
+        return (x_test[:0], y_test[:0]), test
+    train = checked("train", raw.x_train, raw.y_train)
+    if raw.x_test is None:
+        return train, None
+    test = checked("test", raw.x_test, raw.y_test)
+    _check_alike(name, train[0], test[0])
+    return train, test
 
 
 def _checked(where: str, x_given: Any, y_given: Any, for_search: bool) -> Part:
@@ -293,7 +319,7 @@ def _cut(x: NDArray[Any], y: NDArray[np.int64]) -> tuple[Part, Part]:
     """Hold out a part of every class, at least one sample of each: what is kept, what is held."""
     rng = np.random.default_rng(SPLIT_SEED)
     held = np.zeros(len(y), bool)
-    part = min(HELD_OUT, MOST_HELD_OUT / len(y))
+    part = min(HELD_OUT, MOST_HELD_OUT / max(len(y), 1))
     for label in np.unique(y):
         members = rng.permutation(np.flatnonzero(y == label))
         held[members[: max(1, round(part * len(members)))]] = True

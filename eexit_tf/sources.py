@@ -25,10 +25,10 @@ DEEP_MODES = ("I", "F")
 
 
 class Raw(NamedTuple):
-    """Data as a source gave it, before any check; the test part may be missing."""
+    """Data as a source gave it, before any check; one of the two parts may be missing."""
 
-    x_train: Any
-    y_train: Any
+    x_train: Any = None
+    y_train: Any = None
     x_test: Any = None
     y_test: Any = None
     class_names: Any = None
@@ -99,11 +99,12 @@ def _read_npz(path: Path) -> Raw:
             f"{path} has {further[0]}, but a validation part is cut from the training part; join "
             f"the two, or leave it out"
         )
-    missing = [key for key in ("x_train", "y_train") if key not in arrays]
-    if missing or ("x_test" in arrays) != ("y_test" in arrays):
+    labelled = [part for part in ("train", "test") if f"x_{part}" in arrays]
+    if not labelled or labelled != [part for part in ("train", "test") if f"y_{part}" in arrays]:
         raise UserError(
-            f"{path} must have x_train and y_train, and either both or none of x_test and "
-            f"y_test, but has {', '.join(sorted(found)) or 'no arrays'}"
+            f"{path} must have x_train and y_train, and either both or none of x_test and y_test "
+            f"(or these two alone, to measure a network on), but has "
+            f"{', '.join(sorted(found)) or 'no arrays'}"
         )
     return Raw(**arrays)
 
@@ -200,10 +201,13 @@ def _read_folder(path: Path) -> Raw:
         x, y, names = _read_class_folders(path)
         return Raw(x, y, class_names=names)
     parts = _folders(path)
+    if parts == ["test"]:
+        x_test, y_test, names = _read_class_folders(path / "test")
+        return Raw(x_test=x_test, y_test=y_test, class_names=names)
     if parts not in (["train"], ["test", "train"]):
         raise UserError(
             f"{path}: expected train and test, with one folder of images for each class in both, "
-            f"or train alone, but there are {', '.join(parts)}; a validation part is cut from train"
+            f"or one of them, but there are {', '.join(parts)}; a validation part is cut from train"
         )
     x_train, y_train, names = _read_class_folders(path / "train")
     if "test" not in parts:

@@ -73,5 +73,6 @@ def _takes_divided(model: Path | str, data: Dataset) -> bool:
         return data.divisor == BYTES
     scale, zero = schema.quantization(tensor)
     reach = scale * max(zero + 128, 127 - zero)
-    between = float(np.abs(data.train.x).max()) * data.divisor**0.5
+    given = data.train.x if len(data.train.x) else data.test.x
+    between = float(np.abs(given).max()) * data.divisor**0.5
     return bool(reach <= between if data.divisor > 1 else reach >= between)

@@ -79,7 +79,8 @@ def benchmark(
     tflm = None if tflm_lib is None else TflmLibrary(tflm_lib, tflm_include)
     failure = None
     with progress(quiet) as reporter:
-        part = in_units_of(model, load(dataset, for_search=False)).test.draw(samples, seed)
+        part = in_units_of(model, load(dataset, for_search=False)).part("test")
+        part = part.draw(samples, seed)
         try:
             found = run(model, part, target=target, tflm=tflm, reporter=reporter)
         except UnfinishedError as error:

@@ -66,7 +66,8 @@ def retune(
     validation = None
     with progress(quiet) as reporter:
         if dataset is not None:
-            validation = in_units_of(model, load(dataset, for_search=False)).validation
+            data = in_units_of(model, load(dataset, for_search=False))
+            validation = data.part("validation")
             reporter.say(f"searching thresholds on {len(validation.y)} validation samples")
         made = run(
             model,
