@@ -24,7 +24,6 @@ MOST_HELD_OUT = 5000
 BYTES = 255.0
 """What bytes are divided by."""
 
-SMALLEST_SIDE = 8
 SERIES = 8
 """How many times longer than wide inputs without a dimension for channels are to be time series."""
 FEWEST_PER_CLASS = 5
@@ -119,9 +118,9 @@ def load(name: str, for_search: bool = True) -> Dataset:
             and `class_names` (windows of sensor data are (samples, steps, channels)); a folder
             with one folder of images a class (or with such folders under `train` and `test`); or
             `module:function`, which returns the same as Keras's own `load_data`.
-        for_search: the inputs must be images or series that the search space takes, with some
-            samples of each class. Otherwise they are for a network that is there: they may have
-            any shape and any labels, and test data alone will do.
+        for_search: the inputs must be images or series, with some samples of each class.
+            Otherwise they are for a network that is there: they may have any shape and any labels,
+            and test data alone will do.
 
     Raises:
         UserError: there is no such data, or it is not fit for that.
@@ -192,9 +191,12 @@ def _inputs(where: str, given: Any, for_search: bool) -> NDArray[Any]:
         raise UserError(f"{where}: inputs must be numbers, but are {x.dtype}")
     if x.ndim == 3:
         x = x[:, np.newaxis] if _is_series(x.shape) else x[..., np.newaxis]
-    if for_search:
-        _check_searchable(where, x)
-    elif x.ndim < 2 or 0 in x.shape[1:]:
+    if for_search and (x.ndim != 4 or 0 in x.shape[1:]):
+        raise UserError(
+            f"{where}: inputs must be (samples, height, width), (samples, steps, channels) or "
+            f"(samples, height, width, channels), but are {x.shape}"
+        )
+    if x.ndim < 2 or 0 in x.shape[1:]:
         raise UserError(f"{where}: inputs must be (samples, ...), but are {x.shape}")
     if x.dtype.kind == "f":
         with np.errstate(over="ignore"):
@@ -203,25 +205,6 @@ def _inputs(where: str, given: Any, for_search: bool) -> NDArray[Any]:
         if bad:
             raise UserError(f"{where}: {bad} of {len(x)} inputs hold NaN or infinity; remove them")
     return x
-
-
-def _check_searchable(where: str, x: NDArray[Any]) -> None:
-    """Refuse inputs that the search space has no networks for."""
-    if x.ndim != 4 or x.shape[3] == 0:
-        raise UserError(
-            f"{where}: inputs must be (samples, height, width), (samples, steps, channels) or "
-            f"(samples, height, width, channels), but are {x.shape}"
-        )
-    if (x.shape[1] != 1 and min(x.shape[1:3]) < SMALLEST_SIDE) or x.shape[2] < SMALLEST_SIDE:
-        advice = ""
-        if x.shape[1] <= 4 and min(x.shape[2:]) >= SMALLEST_SIDE:
-            advice = "; channels must be the last dimension"
-        elif x.shape[2] < SMALLEST_SIDE <= x.shape[1]:
-            advice = "; give time series as (samples, 1, steps, channels)"
-        raise UserError(
-            f"{where}: inputs are {x.shape[1]} x {x.shape[2]}, too small for the search space, "
-            f"which needs at least {SMALLEST_SIDE} x {SMALLEST_SIDE}{advice}"
-        )
 
 
 def _is_series(shape: tuple[int, ...]) -> bool:

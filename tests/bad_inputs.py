@@ -40,7 +40,6 @@ ARRAYS: dict[str, tuple[dict[str, np.ndarray], str]] = {
     "test of other shape": ({"x_test": np.stack([X, X], 3), "y_test": Y}, "one shape"),
     "test of other units": ({"x_test": X / 255, "y_test": Y}, "uint8, test float32"),
     "test of other classes": ({"x_test": X, "y_test": Y + 5}, "test has the label 7"),
-    "test too small": ({"x_test": X[:, :4, :4], "y_test": Y}, "test part: .*too small"),
 }
 
 MINE = """

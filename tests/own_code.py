@@ -13,6 +13,12 @@ def backbone(hp):
     return Model(inputs, layers.Conv2D(2 * width, 3, activation="relu", name="two")(x))
 
 
+def tiny():
+    inputs = layers.Input((4, 6, 2))
+    x = layers.Conv2D(4, 3, padding="same", activation="relu", name="one")(inputs)
+    return Model(inputs, layers.Conv2D(8, 3, activation="relu", name="two")(x))
+
+
 def unsearchable(hp):
     hp.Float("rate", 0.0, 1.0)
     return backbone(hp)
@@ -122,6 +128,11 @@ def operation():
 class Space(keras_tuner.HyperModel):
     def build(self, hp):
         return attach_exits(backbone(hp), [Exit("one"), Exit("two", "grid_dense")], classes=10)
+
+
+class Tiny(keras_tuner.HyperModel):
+    def build(self, hp):
+        return attach_exits(tiny(), [Exit("one"), Exit("two")], classes=3)
 
 
 class Trained(Space):

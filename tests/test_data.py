@@ -284,8 +284,8 @@ def test_data_for_a_network_that_is_there_may_have_any_shape(given: tuple[int, .
     data = split("some", raw, for_search=False)
     assert data.train.x[0].size == x[0].size
     assert set(data.train.x.ravel()) <= set((x / np.float32(data.divisor)).ravel())
-    if given != (40, 3):
-        with pytest.raises(UserError, match=r"too small|inputs must be"):
+    if len(given) in (1, 4):
+        with pytest.raises(UserError, match="inputs must be"):
             split("some", raw)
 
 

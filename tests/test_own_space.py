@@ -141,6 +141,22 @@ def test_a_search_of_ones_own_resumes_and_converts(
         assert (run.returncode, "'width' is [4, 8] there, [4, 6] now" in run.stderr) == (2, True)
 
 
+@pytest.mark.parametrize("option", [["--backbone", "mine:tiny"], ["--space", "mine:Tiny"]])
+def test_inputs_may_be_smaller_than_our_families_take(
+    eexit_tf: Run, tmp_path: Path, option: list[str]
+) -> None:
+    y = np.arange(120) % 3
+    x = np.random.default_rng(0).normal(y[:, None, None, None], size=(120, 4, 6, 2))
+    np.savez(tmp_path / "tiny.npz", x_train=x, y_train=y)
+    command = ["search", "--dataset", "tiny.npz", "--output", "out", "--max-trials", "1"]
+    run = eexit_tf(*command, "--epochs", "1", *option, cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    run = eexit_tf("convert", "out", "--output", "m.tflite", "--quantize", "ptq", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    run = eexit_tf(*command, "--overwrite", cwd=tmp_path)
+    assert (run.returncode, "4 x 6, too small" in run.stderr) == (2, True), run.stderr
+
+
 def test_wrong_options_are_explained(eexit_tf: Run, some_digits: Path, tmp_path: Path) -> None:
     for options, said in (
         (["--backbone", "mine:backbone", "--space", "mine:Space"], "not both"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from eexit_tf.errors import UserError
 from eexit_tf.tuners.candidates import CandidateSpace
-from eexit_tf.tuners.space import ExitSpace
+from eexit_tf.tuners.space import ExitSpace, check_size
 from eexit_tf.vocabulary import Bounds
 
 if TYPE_CHECKING:
@@ -70,11 +70,12 @@ class Networks:
         """The space of a search.
 
         Raises:
-            UserError: what the user brought cannot be used.
+            UserError: what the user brought cannot be used, or the data is too small for ours.
         """
         height, width, channels = input_shape
         shape = (height, width, channels)
         if not self.backbone and not self.space:
+            check_size(shape)
             return ExitSpace(shape, classes, bounds)
         from eexit_tf.tuners.backbone_space import BackboneSpace
         from eexit_tf.tuners.own_space import HyperModelSpace

@@ -15,6 +15,7 @@ from eexit_tf.backbones import FAMILIES, Stage, Stem, blueprint
 from eexit_tf.blueprints import Blueprint, Unit
 from eexit_tf.building import build
 from eexit_tf.costs import ExitCosts
+from eexit_tf.errors import UserError
 from eexit_tf.exits import attach_exits
 from eexit_tf.heads import head
 from eexit_tf.keras import keras
@@ -36,6 +37,8 @@ EXPANSIONS = (2, 3, 4, 6)
 SHRINKS = (1, 2, 4)
 SMALLEST_SHRUNK = 16
 """Larger side below which an input is not averaged down."""
+SMALLEST_SIDE = 8
+"""Of an input; time series have a height of 1."""
 SMALLEST_MAP = 2
 """Larger side of the map below which no stride goes."""
 LARGEST_PER_INPUT = 10_000
@@ -44,6 +47,26 @@ MLPerf Tiny's ResNet-8 has 4,100, its DS-CNN 5,400."""
 LARGEST_TO_MEAN = 8
 """How many times the bound on mean MACs the last exit may cost; at most an eighth of the samples
 could go there."""
+
+
+def check_size(input_shape: tuple[int, int, int]) -> None:
+    """Refuse inputs for which the families have no networks worth a search.
+
+    Raises:
+        UserError: a side is too short, which may be because the dimensions are in another order.
+    """
+    height, width, channels = input_shape
+    if (height == 1 or height >= SMALLEST_SIDE) and width >= SMALLEST_SIDE:
+        return
+    advice = ""
+    if height <= 4 and min(width, channels) >= SMALLEST_SIDE:
+        advice = "; channels must be the last dimension"
+    elif width < SMALLEST_SIDE <= height:
+        advice = "; give time series as (samples, 1, steps, channels)"
+    raise UserError(
+        f"the data's inputs are {height} x {width}, too small for the search space, which needs at "
+        f"least {SMALLEST_SIDE} x {SMALLEST_SIDE}{advice}"
+    )
 
 
 class ExitSpace(CandidateSpace):
