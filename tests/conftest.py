@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from eexit_tf.cli import main
 from eexit_tf.tflite.model import CompiledModel
 
 EEXIT_TF = Path(sys.executable).with_name("eexit-tf")
+CODE = Path(__file__).with_name("own_code.py")
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -87,6 +89,14 @@ def small_search(
     )
     assert found.returncode == 0, found.stderr
     return folder
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test's folder with the user's code, imported by nobody yet."""
+    shutil.copy(CODE, tmp_path / "mine.py")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
 
 
 @pytest.fixture(scope="session")

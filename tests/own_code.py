@@ -24,6 +24,21 @@ def unsearchable(hp):
     return backbone(hp)
 
 
+def sized(width):
+    inputs = layers.Input((8, 8, 1))
+    x = layers.Conv2D(width, 3, activation="relu", name="one")(inputs)
+    return Model(inputs, layers.Conv2D(8, 3, activation="relu", name="two")(x))
+
+
+def scoped(hp):
+    size = hp.Choice("size", ["small", "big"])
+    with hp.conditional_scope("size", ["small"]):
+        small = hp.Choice("small_width", [2, 4])
+    with hp.conditional_scope("size", ["big"]):
+        big = hp.Choice("big_width", [8, 12])
+    return sized(big if size == "big" else small)
+
+
 def deep(hp):
     inputs = x = layers.Input((8, 8, 1))
     for number in range(hp.Choice("depth", [1, 2, 3])):
@@ -133,6 +148,22 @@ class Space(keras_tuner.HyperModel):
 class Tiny(keras_tuner.HyperModel):
     def build(self, hp):
         return attach_exits(tiny(), [Exit("one"), Exit("two")], classes=3)
+
+
+class Scoped(keras_tuner.HyperModel):
+    def build(self, hp):
+        return attach_exits(scoped(hp), [Exit("one"), Exit("two")], classes=10)
+
+
+class SameName(keras_tuner.HyperModel):
+    def build(self, hp):
+        size = hp.Choice("size", ["small", "big"])
+        with hp.conditional_scope("size", ["small"]):
+            small = hp.Choice("width", [2, 4])
+        with hp.conditional_scope("size", ["big"]):
+            big = hp.Choice("width", [8, 12])
+        net = sized(big if size == "big" else small)
+        return attach_exits(net, [Exit("one"), Exit("two")], classes=10)
 
 
 class Trained(Space):

@@ -1,14 +1,12 @@
 """Search spaces that the user's code makes, and searches of them."""
 
 import json
-import shutil
-import sys
 from pathlib import Path
 
 import keras_tuner
 import numpy as np
 import pytest
-from conftest import Run
+from conftest import CODE, Run
 from test_own_backbone import CLASSES, small
 
 from eexit_tf.costs import ExitCosts
@@ -21,15 +19,7 @@ from eexit_tf.tuners.own_space import HyperModelSpace
 from eexit_tf.tuners.surrogate import Encoder
 from eexit_tf.vocabulary import Bounds, Exit
 
-CODE = Path(__file__).with_name("own_code.py")
-
-
-@pytest.fixture(autouse=True)
-def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The test's folder with the user's code, imported by nobody yet."""
-    shutil.copy(CODE, tmp_path / "mine.py")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delitem(sys.modules, "mine", raising=False)
+pytestmark = pytest.mark.usefixtures("mine")
 
 
 def test_a_trial_is_described_by_its_own_choices_and_its_strongest_head() -> None:
@@ -178,6 +168,7 @@ def test_wrong_options_are_explained(eexit_tf: Run, some_digits: Path, tmp_path:
         (["--backbone", "mine:unnamed", "--max-macs", "10"], "reading the 64 values of an input"),
         (["--space", "mine:Unlearning"], "of mine:Unlearning is 0.0; expected a float above 0"),
         (["--space", "mine:Logits"], "is not that of a softmax"),
+        (["--space", "mine:SameName"], "'width' is declared in two scopes"),
     ):
         run = eexit_tf(
             *("search", "--dataset", some_digits, "--output", "out", *options), cwd=tmp_path

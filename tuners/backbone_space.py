@@ -94,10 +94,12 @@ class BackboneSpace(OwnSpace):
         return model
 
     def canonical(self, values: Values) -> Values:
-        return head_choices.canonical(values)
+        return head_choices.canonical(super().canonical(values))
 
     def describe(self, values: Values) -> str:
-        own = [f"{choice.name} {values[choice.name]}" for choice in self._own_choices]
+        active = self.active(values)
+        names = [choice.name for choice in self._own_choices if choice.name in active]
+        own = [f"{name} {values[name]}" for name in names]
         return ", ".join([*own, head_choices.kinds(values)[-1]])
 
     def full_network(self, values: Values) -> keras.Model:

@@ -9,13 +9,11 @@ from eexit_tf.costs import ExitCosts
 from eexit_tf.errors import UserError
 from eexit_tf.exits import keep_exits
 from eexit_tf.keras import keras
-from eexit_tf.network_costs import (
-    exit_costs,
-    has_softmax,
-)
+from eexit_tf.network_costs import exit_costs, has_softmax
 from eexit_tf.own_models import functional, restart_names
 from eexit_tf.policy_search.bits import MOST_EXITS
 from eexit_tf.sources import import_function, parameters
+from eexit_tf.tuners import own_choices
 from eexit_tf.tuners.candidates import CandidateSpace, Values
 from eexit_tf.vocabulary import Bounds
 
@@ -46,23 +44,27 @@ class OwnSpace(CandidateSpace):
         some are declared only when others are large.
 
         Raises:
-            UserError: some that are not choices.
+            UserError: some that the search cannot take.
         """
         hp, seen = self._hyperparameters, -1
         while seen < len(hp.space):
             seen = len(hp.space)
             self._make(hp)
-            for parameter in hp.space:
-                if not isinstance(parameter, keras_tuner.engine.hyperparameters.Choice):
-                    raise UserError(
-                        f"hyperparameter {parameter.name!r} is a {type(parameter).__name__}; the "
-                        f"search takes choices alone: hp.Choice({parameter.name!r}, [...])"
-                    )
+            own_choices.checked(hp.space)
             hp.values = {parameter.name: parameter.values[-1] for parameter in hp.space}
         hp.values = {parameter.name: parameter.default for parameter in hp.space}
 
     def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
-        hp.merge(self._hyperparameters, overwrite=False)
+        hp.merge(own_choices.choices(self._hyperparameters.space), overwrite=False)
+
+    def canonical(self, values: Values) -> Values:
+        """What is in a closed `conditional_scope` is set to its default."""
+        defaults = {choice.name: choice.default for choice in self._hyperparameters.space}
+        return defaults | self.active(values)
+
+    def active(self, values: Values) -> Values:
+        """The values without those in closed scopes."""
+        return own_choices.active(self._hyperparameters.space, values)
 
     def costs(self, values: Values) -> ExitCosts:
         key = tuple(sorted(self.canonical(values).items()))
@@ -99,12 +101,11 @@ class OwnSpace(CandidateSpace):
             UserError: a hyperparameter turns up that `discover` did not see.
         """
         hp = self._hyperparameters.copy()
-        hp.values = dict(values)
+        hp.values = self.active(values)
         model = self._make(hp)
-        known = {parameter.name for parameter in self._hyperparameters.space}
-        if late := [parameter.name for parameter in hp.space if parameter.name not in known]:
+        if late := hp.space[len(self._hyperparameters.space) :]:
             raise UserError(
-                f"hyperparameter {late[0]!r} is there for some values of others only, such as "
+                f"hyperparameter {late[0].name!r} is there for some values of others only, such as "
                 f"{values}; declare all of them whatever the values are"
             )
         return model
@@ -177,7 +178,7 @@ class HyperModelSpace(OwnSpace):
         return net
 
     def describe(self, values: Values) -> str:
-        return ", ".join(f"{name} {value}" for name, value in self.canonical(values).items())
+        return ", ".join(f"{name} {value}" for name, value in self.active(values).items())
 
     def full_network(self, values: Values) -> keras.Model:
         net = self._made(values)
