@@ -1,6 +1,8 @@
 """What users bring: backbones and spaces that tests copy to a `mine.py`."""
 
 import keras_tuner
+import numpy as np
+import tensorflow as tf
 from tf_keras import Model, Sequential, layers
 
 from eexit_tf import Exit, attach_exits
@@ -164,6 +166,26 @@ class SameName(keras_tuner.HyperModel):
             big = hp.Choice("width", [8, 12])
         net = sized(big if size == "big" else small)
         return attach_exits(net, [Exit("one"), Exit("two")], classes=10)
+
+
+class Refusing(keras_tuner.HyperModel):
+    """Some of its networks are infeasible, the last and the first one among them."""
+
+    def build(self, hp):
+        width = hp.Choice("width", [2, 4, 8, 12, 16])
+        if width == 2:
+            raise keras_tuner.errors.FailedTrialError("2 is no width")
+        if width == 12:
+            np.empty(2**50)
+        if width == 16:
+            tf.zeros([2**45])
+        return attach_exits(sized(width), [Exit("one"), Exit("two")], classes=10)
+
+
+class Infeasible(keras_tuner.HyperModel):
+    def build(self, hp):
+        hp.Choice("width", [2, 4])
+        raise keras_tuner.errors.FailedTrialError("none will do")
 
 
 class Trained(Space):

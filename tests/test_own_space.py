@@ -148,6 +148,7 @@ def test_inputs_may_be_smaller_than_our_families_take(
 
 
 def test_wrong_options_are_explained(eexit_tf: Run, some_digits: Path, tmp_path: Path) -> None:
+    few = ["--max-macs", "9k", "--overwrite"]
     for options, said in (
         (["--backbone", "mine:backbone", "--space", "mine:Space"], "not both"),
         (["--train", "heads"], "go with a backbone"),
@@ -168,6 +169,8 @@ def test_wrong_options_are_explained(eexit_tf: Run, some_digits: Path, tmp_path:
         (["--backbone", "mine:unnamed", "--max-macs", "10"], "reading the 64 values of an input"),
         (["--space", "mine:Unlearning"], "of mine:Unlearning is 0.0; expected a float above 0"),
         (["--space", "mine:Logits"], "is not that of a softmax"),
+        (["--space", "mine:Infeasible"], "no network can be built: width 2: none will do"),
+        (["--space", "mine:Infeasible", *few], "the first one: none will do"),
         (["--space", "mine:SameName"], "'width' is declared in two scopes"),
     ):
         run = eexit_tf(

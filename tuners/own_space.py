@@ -1,5 +1,6 @@
 """Search spaces that the user's code makes: what all have in common, and a whole `HyperModel`."""
 
+import contextlib
 from abc import abstractmethod
 from typing import Any
 
@@ -15,6 +16,7 @@ from eexit_tf.policy_search.bits import MOST_EXITS
 from eexit_tf.sources import import_function, parameters
 from eexit_tf.tuners import own_choices
 from eexit_tf.tuners.candidates import CandidateSpace, Values
+from eexit_tf.tuners.failures import InfeasibleError, infeasible_networks
 from eexit_tf.vocabulary import Bounds
 
 FINE_TUNING_RATE = 1e-3
@@ -37,11 +39,20 @@ class OwnSpace(CandidateSpace):
     def _make(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """The user's model, which may declare hyperparameters."""
 
+    def _run(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        """As `_make`.
+
+        Raises:
+            InfeasibleError: the model cannot be built.
+        """
+        with infeasible_networks():
+            return self._make(hp)
+
     def discover(self) -> None:
         """Run the user's code, to see its hyperparameters.
 
         Once with their defaults, and then with their last values for as long as that shows more:
-        some are declared only when others are large.
+        some are declared only when others are large. Neither network has to be feasible.
 
         Raises:
             UserError: some that the search cannot take.
@@ -49,7 +60,8 @@ class OwnSpace(CandidateSpace):
         hp, seen = self._hyperparameters, -1
         while seen < len(hp.space):
             seen = len(hp.space)
-            self._make(hp)
+            with contextlib.suppress(InfeasibleError):
+                self._run(hp)
             own_choices.checked(hp.space)
             hp.values = {parameter.name: parameter.values[-1] for parameter in hp.space}
         hp.values = {parameter.name: parameter.default for parameter in hp.space}
@@ -73,16 +85,43 @@ class OwnSpace(CandidateSpace):
         return self._costs[key]
 
     def largest_macs(self) -> float:
-        """From the default network on, each choice in turn is set to what costs most."""
+        """From the default network on, each choice in turn is set to what costs most.
+
+        Raises:
+            UserError: none of these can be built.
+        """
         values = {choice.name: choice.default for choice in self._hyperparameters.space}
         for choice in self._hyperparameters.space:
             others = [values | {choice.name: value} for value in choice.values]
             values = max(others, key=self._dearest)
+        try:
+            self.costs(values)
+        except InfeasibleError as error:
+            raise UserError(f"no network can be built: {self.describe(values)}: {error}") from error
         return self._dearest(values)
 
     def _dearest(self, values: Values) -> int:
-        costs = self.costs(values)
+        try:
+            costs = self.costs(values)
+        except InfeasibleError:
+            return 0
         return max(costs.alone_macs(index) for index in range(len(costs)))
+
+    def rejected(self, values: Values) -> bool:
+        """Also what cannot be built."""
+        try:
+            return super().rejected(values)
+        except InfeasibleError:
+            return True
+
+    def never_met(self) -> str:
+        try:
+            return super().never_met()
+        except InfeasibleError as error:
+            return (
+                f"no network that was proposed can be built and keeps {self.bounds}; the first "
+                f"one: {error}"
+            )
 
     def doubt(self) -> str:
         """That TFMOT cannot quantise the default network, if so."""
@@ -90,6 +129,8 @@ class OwnSpace(CandidateSpace):
 
         try:
             quantizable(self._made(self._hyperparameters.values))
+        except InfeasibleError:
+            return ""  # others may be feasible
         except UserError as error:
             return f"{error}. To convert what is found, give --quantize ptq"
         return ""
@@ -98,11 +139,12 @@ class OwnSpace(CandidateSpace):
         """As `_make`, from plain values.
 
         Raises:
+            InfeasibleError: the model cannot be built.
             UserError: a hyperparameter turns up that `discover` did not see.
         """
         hp = self._hyperparameters.copy()
         hp.values = self.active(values)
-        model = self._make(hp)
+        model = self._run(hp)
         if late := hp.space[len(self._hyperparameters.space) :]:
             raise UserError(
                 f"hyperparameter {late[0].name!r} is there for some values of others only, such as "

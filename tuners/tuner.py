@@ -13,7 +13,7 @@ from eexit_tf.augmentation import UNCHANGED, Augmentation
 from eexit_tf.data import Dataset
 from eexit_tf.errors import UserError
 from eexit_tf.files import write_bytes, write_json
-from eexit_tf.keras import keras, seed_everything, tf
+from eexit_tf.keras import keras, seed_everything
 from eexit_tf.network_costs import exit_costs
 from eexit_tf.outputs import ExitOutputs
 from eexit_tf.pareto import hypervolume
@@ -21,6 +21,7 @@ from eexit_tf.policies import TOLERANCE, policy_points, search_policies
 from eexit_tf.training import fit, load_weights, save_weights, scores
 from eexit_tf.tuners.archive import pairs, save_front
 from eexit_tf.tuners.candidates import CandidateSpace
+from eexit_tf.tuners.failures import InfeasibleError, infeasible_networks
 from eexit_tf.tuners.oracle import OBJECTIVE, ParetoOracle
 from eexit_tf.tuners.stopping import StopHopeless
 from eexit_tf.vocabulary import Bounds, Front
@@ -30,11 +31,6 @@ OUTPUTS = "outputs.npz"
 FAILURE = "failure.txt"
 """Why a trial found nothing, or its traceback if it stopped the search."""
 EVENTS = "tensorboard"
-OUT_OF_MEMORY = (MemoryError, tf.errors.ResourceExhaustedError)
-
-
-class InfeasibleError(Exception):
-    """A trial that cannot be trained, and why; the search goes on without it."""
 
 
 class ExitTuner(keras_tuner.Tuner):
@@ -81,17 +77,15 @@ class ExitTuner(keras_tuner.Tuner):
     def run_trial(self, trial: Trial, data: Dataset, epochs: int) -> dict[str, float]:
         """Train, search policies, keep what was found (KerasTuner calls this).
 
-        A training that diverges or runs out of memory finds nothing.
+        A network that diverges, or for which there is no memory, finds nothing.
         """
         directory = Path(self.get_trial_dir(trial.trial_id))
         (directory / FAILURE).unlink(missing_ok=True)
         try:
-            front = self._train(trial, data, epochs)
+            with infeasible_networks():
+                front = self._train(trial, data, epochs)
         except InfeasibleError as error:
             front = found_nothing(directory, str(error))
-        except OUT_OF_MEMORY as error:
-            first_line, _, _ = str(error).partition("\n")
-            front = found_nothing(directory, f"out of memory: {first_line}")
         return {OBJECTIVE: hypervolume(pairs(front), self._reference_macs)}
 
     def _run_and_update_trial(self, trial: Trial, *given: Any, **further: Any) -> None:
