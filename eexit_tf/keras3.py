@@ -13,8 +13,8 @@ SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
 """Names that TensorFlow takes for what a layer does."""
 TOLERANCE = 1e-3
 """By how much outputs may differ after the conversion, relative to the largest."""
-LEFT_OUT = ("dtype", "trainable")
-"""What a layer's configuration says in Keras 3's own way, and a converted one does not need."""
+KEPT = ("name", "trainable")
+"""Of a layer's configuration, what each takes without its signature saying so."""
 
 
 def is_keras3(model: Any) -> bool:
@@ -76,16 +76,27 @@ def _counterpart(original: Any) -> Any:
     config = {
         key: value
         for key, value in original.get_config().items()
-        if (key in taken or key == "name")
-        and key not in LEFT_OUT
+        if (key in taken or key in KEPT)
+        and key != "dtype"  # which Keras 3 describes in its own way
         and not key.endswith(("_initializer", "_regularizer", "_constraint"))
     }
+    regularizers = {
+        key: _regularizer(value)
+        for key, value in original.get_config().items()
+        if key in taken and key.endswith("_regularizer") and value
+    }
     try:
-        return made(**config)
+        return made(**config, **regularizers)
     except (TypeError, ValueError) as error:
         raise UserError(
             f"layer {original.name!r}, a {kind}, cannot be converted from Keras 3: {error}"
         ) from error
+
+
+def _regularizer(described: dict[str, Any]) -> Any | None:
+    """One of Keras's own; of another kind none, as a layer computes the same without it."""
+    kind = getattr(keras.regularizers, described["class_name"], None)
+    return kind(**described["config"]) if kind else None
 
 
 def _with_tensors(value: Any, tensors: dict[tuple[str, int], Any]) -> Any:
@@ -101,7 +112,7 @@ def _with_tensors(value: Any, tensors: dict[tuple[str, int], Any]) -> Any:
 def _check_same(model: Any, rebuilt: keras.Model) -> None:
     shape = [side or 16 for side in rebuilt.input_shape[1:]]
     x = np.random.default_rng(0).normal(size=(4, *shape)).astype(np.float32)
-    pairs = zip(*(_as_list(net(x, training=False)) for net in (model, rebuilt)), strict=True)
+    pairs = zip(*(_as_arrays(net(x, training=False)) for net in (model, rebuilt)), strict=True)
     for expected, found in pairs:
         if not np.allclose(found, expected, atol=TOLERANCE * max(1e-6, np.abs(expected).max())):
             raise UserError(
@@ -109,6 +120,8 @@ def _check_same(model: Any, rebuilt: keras.Model) -> None:
             )
 
 
-def _as_list(outputs: Any) -> list[Any]:
-    many = isinstance(outputs, list | tuple)
-    return [np.asarray(output) for output in (outputs if many else [outputs])]
+def _as_arrays(outputs: Any) -> list[Any]:
+    """In the order of the model's `outputs`, be they one, several, or named."""
+    from keras import tree  # Keras 3, which made the model
+
+    return [np.asarray(output) for output in tree.flatten(outputs)]

@@ -14,7 +14,7 @@ from eexit_tf.exits import attach_exits, exits_of, freeze_backbone
 from eexit_tf.keras import keras, seed_everything
 from eexit_tf.keras3 import from_keras3
 from eexit_tf.network_costs import exit_costs
-from eexit_tf.own_models import load_own_model, scale_input
+from eexit_tf.own_models import functional, load_own_model, scale_input
 from eexit_tf.taps import MOST, apart, clean_taps
 from eexit_tf.training import fit
 from eexit_tf.tuners.backbone_space import BackboneSpace
@@ -60,6 +60,29 @@ def test_a_keras3_model_computes_the_same_in_tf_keras() -> None:
     x = rng.normal(size=(5, 8, 8, 1)).astype(np.float32)
     np.testing.assert_allclose(rebuilt(x), np.asarray(model(x)), atol=1e-5)
     assert clean_taps(rebuilt) == ["first", "sum", "second"]
+
+
+def test_a_keras3_model_keeps_how_it_is_to_be_trained() -> None:
+    """What its author froze stays frozen, and what keeps weights small does."""
+    make = keras3.layers
+    inputs = keras3.Input((8, 8, 1))
+    both = {"depthwise_regularizer": "l2", "pointwise_regularizer": keras3.regularizers.L1(0.1)}
+    x = make.Conv2D(4, 3, name="still", trainable=False)(inputs)
+    x = make.BatchNormalization(gamma_regularizer=keras3.regularizers.L1L2(0.1, 0.2))(x)
+    model = keras3.Model(inputs, make.SeparableConv2D(4, 3, **both)(x))
+    rebuilt = functional(model, "mine")
+    frozen = [layer.name for layer in rebuilt.layers if not layer.trainable]
+    assert frozen == ["still"]
+    assert len(rebuilt.losses) == len(model.losses) == 3
+    np.testing.assert_allclose(sum(rebuilt.losses), float(sum(model.losses)), rtol=1e-5)
+
+
+def test_a_keras3_model_may_name_its_outputs() -> None:
+    inputs = keras3.Input((8, 8, 1))
+    x = keras3.layers.Conv2D(4, 3, name="first")(inputs)
+    late = keras3.layers.Flatten(name="second")(x)
+    rebuilt = functional(keras3.Model(inputs, {"late": late, "early": x}), "mine")
+    assert rebuilt.output_names == ["first", "second"]
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
