@@ -156,6 +156,7 @@ def test_a_search_with_a_worker_survives_all_and_ends_like_one_without(
     assert stopped.returncode == 1
     assert "ZeroDivisionError: the user's own mistake" in stopped.stdout
     assert ", in build\n" in stopped.stdout
+    assert stopped.stdout.count("Traceback") == 1
     assert searches.finished() == {}
     (searches.fake / "bug").unlink()
 
@@ -245,8 +246,9 @@ def test_random_kills_lose_no_finished_trial_and_corrupt_nothing(
     assert searches.front() == uninterrupted.front()
 
 
+@pytest.mark.parametrize("workers", ["0", "1"])
 def test_a_full_disk_is_explained_and_the_search_goes_on_when_there_is_room(
-    searches: Searches, uninterrupted: Searches
+    searches: Searches, uninterrupted: Searches, workers: str
 ) -> None:
     searches.output.mkdir()
     script = """
@@ -257,7 +259,7 @@ def test_a_full_disk_is_explained_and_the_search_goes_on_when_there_is_room(
     """
     own_mounts = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script]
     run = subprocess.run(
-        [*own_mounts, str(searches.output), str(EEXIT_TF), *searches.command()],
+        [*own_mounts, str(searches.output), str(EEXIT_TF), *searches.command("--workers", workers)],
         env=searches.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

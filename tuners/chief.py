@@ -19,10 +19,11 @@ from keras_tuner.src import protos
 from keras_tuner.src.distribute.oracle_chief import OracleServicer
 
 from eexit_tf.errors import UserError
+from eexit_tf.tuners.failures import TrialError
 from eexit_tf.tuners.oracle import FINISHED, OBJECTIVE, ParetoOracle
 from eexit_tf.tuners.progress import SearchProgress
 from eexit_tf.tuners.tuner import failure, found_nothing
-from eexit_tf.tuners.worker import BEAT, EPOCH, LOST, TUNER_HEADER, Address, TrialError
+from eexit_tf.tuners.worker import BEAT, EPOCH, LOST, TUNER_HEADER, Address
 
 MOST_DEATHS = 2
 """Workers that may die in one trial; with the last of them it counts as infeasible."""

@@ -12,6 +12,10 @@ class InfeasibleError(Exception):
     """A network that cannot be built or trained, and why; the search goes on without it."""
 
 
+class TrialError(Exception):
+    """A trial stopped the search; the message is what its worker said, of a bug its traceback."""
+
+
 @contextlib.contextmanager
 def infeasible_networks() -> Iterator[None]:
     """Around building or training one that there may be no memory for.

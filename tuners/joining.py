@@ -9,10 +9,12 @@ import keras_tuner
 
 from eexit_tf.augmentation import UNCHANGED, Augmentation
 from eexit_tf.data import Dataset
+from eexit_tf.errors import UserError
+from eexit_tf.tuners.failures import TrialError
 from eexit_tf.tuners.networks import FAMILIES, Networks
 from eexit_tf.tuners.search import make_tuner
 from eexit_tf.tuners.settings import SearchSettings, check_data, data_sha256
-from eexit_tf.tuners.worker import Address, ChiefClient, TrialError, set_environment
+from eexit_tf.tuners.worker import Address, ChiefClient, set_environment
 from eexit_tf.vocabulary import Bounds
 
 STOPPED = "the chief has stopped the search; it says why"
@@ -80,7 +82,7 @@ def work(
     except keras_tuner.errors.FatalError as error:
         if isinstance(error.__cause__, grpc.RpcError):
             raise TrialError(STOPPED) from error
-        message = "".join(traceback.format_exception(error.__cause__ or error))
+        message = _said(error.__cause__ or error)
         chief.stop_search(message)
         raise TrialError(message) from error
     except grpc.RpcError as error:
@@ -88,3 +90,10 @@ def work(
     except KeyboardInterrupt:
         chief.leave()
         raise
+
+
+def _said(error: BaseException) -> str:
+    """What of an error its reader can do something about: of a bug, that is its traceback."""
+    if isinstance(error, UserError | OSError):
+        return str(error)
+    return "".join(traceback.format_exception(error))

@@ -10,7 +10,8 @@ from pathlib import Path
 from eexit_tf.cores import usable_cores
 from eexit_tf.reporter import Reporter
 from eexit_tf.tuners.chief import Chief, served
-from eexit_tf.tuners.worker import Address, TrialError
+from eexit_tf.tuners.failures import TrialError
+from eexit_tf.tuners.worker import Address
 
 MOST_DEATHS = 3
 """Workers, for each that there should be, that may be killed in a row outside of any trial."""

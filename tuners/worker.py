@@ -22,6 +22,7 @@ from keras_tuner.src.distribute.oracle_client import OracleClient
 from eexit_tf.errors import UserError
 from eexit_tf.files import write_bytes
 from eexit_tf.locks import holder
+from eexit_tf.tuners.failures import TrialError
 from eexit_tf.tuners.tuner import FAILURE
 
 BEAT = 2.0
@@ -44,10 +45,6 @@ def set_environment(tuner_id: str, address: Address) -> None:
     os.environ["KERASTUNER_TUNER_ID"] = tuner_id
     os.environ["KERASTUNER_ORACLE_IP"] = f"[{host}]" if ":" in host else host
     os.environ["KERASTUNER_ORACLE_PORT"] = str(port)
-
-
-class TrialError(Exception):
-    """A trial stopped the search; the message is what its worker said, with its traceback."""
 
 
 class ChiefClient(OracleClient):
@@ -194,7 +191,7 @@ def main() -> None:
             tuner_id=tuner_id,
             tensorboard="--tensorboard" in flags,
         )
-    except UserError as error:
+    except (UserError, OSError) as error:
         sys.exit(f"worker {tuner_id}: {error}")
     except TrialError:
         sys.exit(1)  # the chief knows and tells

@@ -136,8 +136,8 @@ def search(
     from eexit_tf.augmentation import UNCHANGED, Augmentation
     from eexit_tf.data import load
     from eexit_tf.tuners import joining
+    from eexit_tf.tuners.failures import TrialError
     from eexit_tf.tuners.networks import Networks
-    from eexit_tf.tuners.worker import TrialError
 
     networks = Networks(backbone, train, input_scale, space)
     augmentation = UNCHANGED if augment is None else Augmentation.parse(augment)
