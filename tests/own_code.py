@@ -41,6 +41,18 @@ def scoped(hp):
     return sized(big if size == "big" else small)
 
 
+def separated():
+    inputs = layers.Input((8, 8, 1))
+    x = layers.Conv2D(4, 3, activation="relu", name="stage1__conv")(inputs)
+    return Model(inputs, layers.Conv2D(8, 3, activation="relu", name="two")(x))
+
+
+def separated_end():
+    net = sized(4)
+    scores = layers.Dense(10, activation="softmax", name="a__b")
+    return Model(net.input, scores(layers.Flatten()(net.output)))
+
+
 def deep(hp):
     inputs = x = layers.Input((8, 8, 1))
     for number in range(hp.Choice("depth", [1, 2, 3])):

@@ -23,7 +23,7 @@ from eexit_tf.tuners import head_choices
 from eexit_tf.tuners.candidates import CandidateSpace, Values
 from eexit_tf.tuners.networks import Part
 from eexit_tf.tuners.own_space import FINE_TUNING_RATE, OwnSpace
-from eexit_tf.vocabulary import Bounds, Exit
+from eexit_tf.vocabulary import NAME_SEPARATOR, Bounds, Exit
 
 
 class BackboneSpace(OwnSpace):
@@ -86,11 +86,18 @@ class BackboneSpace(OwnSpace):
                 f"{self._model.spec} knows {model.output_shape[1]} classes, but the data has "
                 f"{self.classes}"
             )
-        if not clean_taps(model):
+        taps = clean_taps(model)
+        if not taps:
             raise UserError(
                 f"{self._model.spec} has no place for an early exit: no feature map behind a "
                 f"ReLU or an addition that everything after it goes through"
             )
+        for name in [*taps, *(model.output_names if classifies else ())]:
+            if NAME_SEPARATOR in name:
+                raise UserError(
+                    f"layer {name!r} of {self._model.spec} cannot have an exit: {NAME_SEPARATOR!r} "
+                    f"stands between the layer and the head in an exit's name; rename the layer"
+                )
         return model
 
     def canonical(self, values: Values) -> Values:
