@@ -14,7 +14,7 @@ from eexit_tf.errors import UserError
 from eexit_tf.keras import keras
 from eexit_tf.keras3 import from_keras3, is_keras3
 from eexit_tf.network_costs import readers
-from eexit_tf.sources import import_function, is_function, parameters
+from eexit_tf.sources import call, import_function, is_function, parameters
 
 FILES = (".h5", ".hdf5", ".keras")
 LINEAR = ("ZeroPadding2D", "AveragePooling2D", "MaxPooling2D", "Flatten", "Reshape")
@@ -76,7 +76,7 @@ def load_own_model(spec: str, input_scale: float = 1.0) -> OwnModel:
 
     def make(*hp: Any) -> keras.Model:
         restart_names()
-        made = functional(function(*hp), spec)
+        made = functional(call(f"backbone {spec}", function, *hp), spec)
         own = keras.models.clone_model(made)  # the user may give the same model each time
         own.set_weights(made.get_weights())
         return usable(own)

@@ -162,6 +162,23 @@ def parameters(function: Callable[..., Any], name: str) -> list[inspect.Paramete
     return [p for p in taken if p.kind != p.KEYWORD_ONLY]
 
 
+def call(what: str, function: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    """What a function of the user's returns; `sys.exit` in it does not end the command unexplained.
+
+    Args:
+        what: it is for; begins the message.
+        function: any other exception of it is passed on.
+        given, named: what it takes.
+
+    Raises:
+        UserError: it wants to end the process.
+    """
+    try:
+        return function(*given, **named)
+    except SystemExit as error:
+        raise _error_of_the_user(f"{what} wants to end the command", error) from error
+
+
 def _read_function(name: str) -> Raw:
     function = import_function(f"data set {name}", name)
     function_name = name.partition(":")[2]

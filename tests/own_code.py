@@ -1,5 +1,7 @@
 """What users bring: backbones and spaces that tests copy to a `mine.py`."""
 
+import sys
+
 import keras_tuner
 import numpy as np
 import tensorflow as tf
@@ -39,6 +41,10 @@ def scoped(hp):
     with hp.conditional_scope("size", ["big"]):
         big = hp.Choice("big_width", [8, 12])
     return sized(big if size == "big" else small)
+
+
+def leaving():
+    sys.exit(0)
 
 
 def separated():
@@ -167,6 +173,11 @@ class Tiny(keras_tuner.HyperModel):
 class Scoped(keras_tuner.HyperModel):
     def build(self, hp):
         return attach_exits(scoped(hp), [Exit("one"), Exit("two")], classes=10)
+
+
+class Leaving(keras_tuner.HyperModel):
+    def build(self, hp):
+        sys.exit(0)
 
 
 class SameName(keras_tuner.HyperModel):

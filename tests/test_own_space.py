@@ -171,6 +171,8 @@ def test_wrong_options_are_explained(eexit_tf: Run, some_digits: Path, tmp_path:
         (["--space", "mine:Logits"], "is not that of a softmax"),
         (["--space", "mine:Infeasible"], "no network can be built: width 2: none will do"),
         (["--space", "mine:Infeasible", *few], "the first one: none will do"),
+        (["--backbone", "mine:leaving"], "in leaving: sys.exit(0)"),
+        (["--space", "mine:Leaving"], "space mine:Leaving wants to end the command: SystemExit: 0"),
         (["--backbone", "mine:separated"], "'stage1__conv' of mine:separated cannot have an exit"),
         (["--backbone", "mine:separated_end"], "layer 'a__b' of mine:separated_end cannot have"),
         (["--space", "mine:SameName"], "'width' is declared in two scopes"),

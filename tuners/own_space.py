@@ -13,7 +13,7 @@ from eexit_tf.keras import keras
 from eexit_tf.network_costs import exit_costs, has_softmax
 from eexit_tf.own_models import functional, restart_names
 from eexit_tf.policy_search.bits import MOST_EXITS
-from eexit_tf.sources import import_function, parameters
+from eexit_tf.sources import call, import_function, parameters
 from eexit_tf.tuners import own_choices
 from eexit_tf.tuners.candidates import CandidateSpace, Values
 from eexit_tf.tuners.failures import InfeasibleError, infeasible_networks
@@ -179,7 +179,7 @@ class HyperModelSpace(OwnSpace):
                 f"{spec} needs arguments; expected a class or function without any that returns a "
                 f"keras_tuner.HyperModel (a function of hp is a --backbone)"
             )
-        made = function()
+        made = call(f"space {spec}", function)
         if not isinstance(made, keras_tuner.HyperModel):
             raise UserError(
                 f"{spec} returned a {type(made).__name__}; expected a keras_tuner.HyperModel"
@@ -196,7 +196,7 @@ class HyperModelSpace(OwnSpace):
 
     def _make(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         restart_names()
-        net = functional(self._hypermodel.build(hp), self._spec)
+        net = functional(call(f"space {self._spec}", self._hypermodel.build, hp), self._spec)
         expected = (None, self.classes)
         if tuple(net.input_shape[1:]) != self.input_shape or any(
             tuple(output.shape) != expected for output in net.outputs
