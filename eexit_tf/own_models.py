@@ -44,7 +44,8 @@ def load_own_model(spec: str, input_scale: float = 1.0) -> OwnModel:
     Args:
         spec: the path of a Keras file (`.h5`, or `.keras` of `tf_keras` or Keras 3), or
             `module:function`. The function takes KerasTuner's `hp` and returns a backbone, or
-            takes nothing and returns a ready model, of `tf_keras` or Keras 3.
+            takes nothing and returns a ready model, of `tf_keras` or Keras 3. What has a default
+            keeps it, unless it is called `hp`.
         input_scale: how many times larger than the data set's the inputs are that the model
             was made for; 255 if it takes raw bytes as floats. See `scale_input`.
 
@@ -71,17 +72,22 @@ def load_own_model(spec: str, input_scale: float = 1.0) -> OwnModel:
         )
     function = import_function(f"backbone {spec}", spec)
     takes = parameters(function, spec)
-    if sum(p.default is p.empty for p in takes) > 1:
+    needed = [p.name for p in takes if p.default is p.empty]
+    if len(needed) > 1:
         raise UserError(f"{spec} takes {', '.join(p.name for p in takes)}; expected hp or nothing")
 
-    def make(*hp: Any) -> keras.Model:
+    named = not needed and any(p.name == "hp" for p in takes)
+
+    def make(hp: Any = None) -> keras.Model:
         restart_names()
-        made = functional(call(f"backbone {spec}", function, *hp), spec)
+        given = [] if hp is None or named else [hp]
+        by_name = {"hp": hp} if named else {}
+        made = functional(call(f"backbone {spec}", function, *given, **by_name), spec)
         own = keras.models.clone_model(made)  # the user may give the same model each time
         own.set_weights(made.get_weights())
         return usable(own)
 
-    return OwnModel(spec, "", make, tunable=bool(takes))
+    return OwnModel(spec, "", make, tunable=bool(needed) or named)
 
 
 def restart_names() -> None:

@@ -43,6 +43,14 @@ def scoped(hp):
     return sized(big if size == "big" else small)
 
 
+def with_default(width=4):
+    return sized(width)
+
+
+def hp_by_name(width=4, hp=None):
+    return sized(hp.Choice("width", [4, 8]))
+
+
 def leaving():
     sys.exit(0)
 

@@ -61,6 +61,17 @@ def test_a_model_that_a_function_gives_again_is_as_it_was() -> None:
         np.testing.assert_array_equal(weight, before)
 
 
+@pytest.mark.parametrize(
+    ("name", "tunable"),
+    [("kept", False), ("with_default", False), ("backbone", True), ("hp_by_name", True)],
+)
+def test_a_function_takes_hp_if_it_needs_it_or_names_it(name: str, tunable: bool) -> None:
+    model = load_own_model(f"mine:{name}")
+    assert model.tunable == tunable
+    given = [keras_tuner.HyperParameters()] * tunable
+    assert model.make(*given).get_layer(index=1).output_shape[-1] == 4
+
+
 def test_hyperparameters_that_others_bring_are_searched_too() -> None:
 
     def space(name: str) -> BackboneSpace:
