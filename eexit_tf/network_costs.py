@@ -25,11 +25,25 @@ FREE = {
     "Flatten",
     "Reshape",
     "Dropout",
+    "SpatialDropout2D",
     "ZeroPadding2D",
     "Concatenate",
 }
 """Layers that cost nothing: folded into the layer before, active in training alone, or moving
 data. (A ReLU behind an addition is fused into it as well.)"""
+
+_ITS_LAYERS = "; build with its layers, such as Model(base.input, head(base.output)) around a base"
+_SCALED = (
+    "; leave it out: inputs are scaled already, and a model for inputs that are N times larger "
+    "takes --input-scale N"
+)
+INSTEAD = {
+    "Functional": _ITS_LAYERS,
+    "Sequential": _ITS_LAYERS,
+    "Normalization": _SCALED,
+    "Rescaling": _SCALED,
+}
+"""What to do about kinds of layers that can be done without."""
 
 
 def layer_macs(layer: Any) -> int:
@@ -63,7 +77,10 @@ def layer_macs(layer: Any) -> int:
         return costs.elementwise_macs(output) * (len(inputs) - 1)
     if kind in ("Activation", "Softmax"):
         return own
-    raise UserError(f"layer {layer.name!r} is a {kind}, which the cost model does not know")
+    instead = INSTEAD.get(kind, "")
+    raise UserError(
+        f"layer {layer.name!r} is a {kind}, which the cost model does not know{instead}"
+    )
 
 
 def layer_params(layer: Any) -> int:

@@ -55,6 +55,19 @@ def leaving():
     sys.exit(0)
 
 
+def nested():
+    inputs = layers.Input((8, 8, 1))
+    base = sized(4)
+    x = layers.Flatten()(Model(base.input, base.output, name="base")(inputs))
+    return Model(inputs, layers.Dense(10, activation="softmax")(x))
+
+
+def rescaled():
+    inputs = layers.Input((8, 8, 1))
+    x = layers.Rescaling(1 / 255, name="scale")(inputs)
+    return Model(inputs, layers.Conv2D(4, 3, activation="relu", name="one")(x))
+
+
 def separated():
     inputs = layers.Input((8, 8, 1))
     x = layers.Conv2D(4, 3, activation="relu", name="stage1__conv")(inputs)

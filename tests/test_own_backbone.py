@@ -35,6 +35,7 @@ def small(layers: object, make: Callable, classes: int = CLASSES) -> object:
     x = layers.Add(name="sum")([x, y])
     x = layers.Conv2D(12, 3, 2, padding="same", name="wider")(x)
     x = layers.ReLU(name="second")(x)
+    x = layers.SpatialDropout2D(0.1, name="drop_maps")(x)
     x = layers.Conv2D(12, 3, padding="same", activation="relu", name="third")(x)
     x = layers.Dropout(0.5, name="drop")(x)
     x = layers.AveragePooling2D(4, name="pool")(x)

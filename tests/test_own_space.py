@@ -186,6 +186,8 @@ def test_wrong_options_are_explained(eexit_tf: Run, some_digits: Path, tmp_path:
         (["--space", "mine:Leaving"], "space mine:Leaving wants to end the command: SystemExit: 0"),
         (["--backbone", "mine:separated"], "'stage1__conv' of mine:separated cannot have an exit"),
         (["--backbone", "mine:separated_end"], "layer 'a__b' of mine:separated_end cannot have"),
+        (["--backbone", "mine:nested"], "does not know; build with its layers, such as Model(base"),
+        (["--backbone", "mine:rescaled"], "times larger takes --input-scale N"),
         (["--space", "mine:SameName"], "'width' is declared in two scopes"),
     ):
         run = eexit_tf(
