@@ -19,7 +19,8 @@ def attach_exits(
 
     Args:
         backbone: a `tf_keras` functional model with one input. If it ends in a softmax
-            classifier of its own, that stays as the last exit.
+            classifier of its own, that stays as an exit: the last one unless a head at the last
+            tap costs more than what is left of the backbone.
         exits: where to attach which heads, in any order.
         classes: needed only where the backbone has no classifier.
 
