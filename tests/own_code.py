@@ -28,6 +28,10 @@ def unsearchable(hp):
     return backbone(hp)
 
 
+def countless(hp):
+    return sized(hp.Int("width", 4, 10**12))
+
+
 def sized(width):
     inputs = layers.Input((8, 8, 1))
     x = layers.Conv2D(width, 3, activation="relu", name="one")(inputs)
@@ -194,6 +198,23 @@ class Tiny(keras_tuner.HyperModel):
 class Scoped(keras_tuner.HyperModel):
     def build(self, hp):
         return attach_exits(scoped(hp), [Exit("one"), Exit("two")], classes=10)
+
+
+class AnyKind(keras_tuner.HyperModel):
+    """Hyperparameters of every kind that has few values."""
+
+    def build(self, hp):
+        width = hp.Int("width", 4, 12, step=4, default=6)
+        bias = hp.Boolean("bias")
+        assert bias is True or bias is False
+        kernel = hp.Fixed("kernel", 3)
+        wide = hp.Int("wide", 2, 8, step=2, sampling="log")
+        rate = hp.Float("rate", 0.1, 0.5, step=0.2)
+        inputs = layers.Input((8, 8, 1))
+        x = layers.Conv2D(width, kernel, use_bias=bias, activation="relu", name="one")(inputs)
+        x = layers.Dropout(rate)(x)
+        x = layers.Conv2D(wide, kernel, activation="relu", name="two")(x)
+        return attach_exits(Model(inputs, x), [Exit("one"), Exit("two")], classes=10)
 
 
 class Leaving(keras_tuner.HyperModel):

@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import keras_tuner
 import pytest
 from lines import Lines
 
 from eexit_tf.data import load
 from eexit_tf.tuners import tuner
 from eexit_tf.tuners.networks import Networks
+from eexit_tf.tuners.own_space import HyperModelSpace
 from eexit_tf.tuners.search import search
 from eexit_tf.vocabulary import Bounds
 
@@ -21,6 +23,17 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuner, "fit", lambda net, train, **further: None)
 
 
+def search_lines(
+    dataset: Path, folder: Path, networks: dict[str, str], max_trials: int
+) -> list[str]:
+    """What a search says of each trial, the first time or when it is resumed."""
+    reporter = Lines()
+    given: Any = {"bounds": Bounds(), "epochs": 1, "seed": 0, "networks": Networks(**networks)}
+    output = folder / "search"
+    search(load(str(dataset)), output, max_trials=max_trials, reporter=reporter, **given)
+    return reporter.said
+
+
 @pytest.mark.parametrize(
     ("networks", "trials"),
     # A space of four networks, and four backbones with many heads each.
@@ -29,15 +42,29 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_scopes_open_and_close_in_a_search_and_when_it_is_resumed(
     some_digits: Path, tmp_path: Path, networks: dict[str, str], trials: int
 ) -> None:
-    def lines(max_trials: int) -> list[str]:
-        reporter = Lines()
-        given: Any = {"bounds": Bounds(), "epochs": 1, "seed": 0, "networks": Networks(**networks)}
-        data, output = load(str(some_digits)), tmp_path / "search"
-        search(data, output, max_trials=max_trials, reporter=reporter, **given)
-        return reporter.said
-
-    said = [line.split(": ")[1] for line in lines(2) + lines(5)]
+    said = [
+        line.split(": ")[1]
+        for max_trials in (2, 5)
+        for line in search_lines(some_digits, tmp_path, networks, max_trials)
+    ]
     assert len(said) == len(set(said)) == trials
     for network in said:
         assert ("small_width" in network) != ("big_width" in network)
         assert "size small, small_width" in network or "size big, big_width" in network
+
+
+def test_hyperparameters_of_few_values_are_choices(some_digits: Path, tmp_path: Path) -> None:
+    space = HyperModelSpace((8, 8, 1), 10, Bounds(), spec="mine:AnyKind")
+    hp = keras_tuner.HyperParameters()
+    space.declare_hyperparameters(hp)
+    assert [(choice.name, choice.values, choice.default) for choice in hp.space] == [
+        ("width", [4, 8, 12], 4),
+        ("bias", [0, 1], 0),
+        ("kernel", [3], 3),
+        ("wide", [2, 4, 8], 2),
+        ("rate", pytest.approx([0.1, 0.3, 0.5]), 0.1),
+    ]
+    values = hp.values | {"width": 8, "bias": 1}
+    assert space.describe(values) == "width 8, bias True, kernel 3, wide 2, rate 0.1"
+    assert len(search_lines(some_digits, tmp_path, {"space": "mine:AnyKind"}, 2)) == 2
+    assert len(search_lines(some_digits, tmp_path, {"space": "mine:AnyKind"}, 4)) == 2

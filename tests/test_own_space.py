@@ -188,6 +188,7 @@ def test_wrong_options_are_explained(eexit_tf: Run, some_digits: Path, tmp_path:
         (["--backbone", "mine:separated_end"], "layer 'a__b' of mine:separated_end cannot have"),
         (["--backbone", "mine:nested"], "does not know; build with its layers, such as Model(base"),
         (["--backbone", "mine:rescaled"], "times larger takes --input-scale N"),
+        (["--backbone", "mine:countless"], "is a Int without steps, or with more than 64"),
         (["--space", "mine:SameName"], "'width' is declared in two scopes"),
     ):
         run = eexit_tf(

@@ -5,6 +5,7 @@ from abc import abstractmethod
 from typing import Any
 
 import keras_tuner
+from keras_tuner.engine.hyperparameters import Choice
 
 from eexit_tf.costs import ExitCosts
 from eexit_tf.errors import UserError
@@ -63,15 +64,19 @@ class OwnSpace(CandidateSpace):
             with contextlib.suppress(InfeasibleError):
                 self._run(hp)
             own_choices.checked(hp.space)
-            hp.values = {parameter.name: parameter.values[-1] for parameter in hp.space}
-        hp.values = {parameter.name: parameter.default for parameter in hp.space}
+            last = {choice.name: choice.values[-1] for choice in self._choices()}
+            hp.values = self.active(last)
+        hp.values = {choice.name: choice.default for choice in self._choices()}
+
+    def _choices(self) -> list[Choice]:
+        return own_choices.choices(self._hyperparameters.space)
 
     def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
-        hp.merge(own_choices.choices(self._hyperparameters.space), overwrite=False)
+        hp.merge(self._choices(), overwrite=False)
 
     def canonical(self, values: Values) -> Values:
         """What is in a closed `conditional_scope` is set to its default."""
-        defaults = {choice.name: choice.default for choice in self._hyperparameters.space}
+        defaults = {choice.name: choice.default for choice in self._choices()}
         return defaults | self.active(values)
 
     def active(self, values: Values) -> Values:
@@ -90,8 +95,8 @@ class OwnSpace(CandidateSpace):
         Raises:
             UserError: none of these can be built.
         """
-        values = {choice.name: choice.default for choice in self._hyperparameters.space}
-        for choice in self._hyperparameters.space:
+        values = {choice.name: choice.default for choice in self._choices()}
+        for choice in self._choices():
             others = [values | {choice.name: value} for value in choice.values]
             values = max(others, key=self._dearest)
         try:
