@@ -53,7 +53,7 @@ class Exit:
     @classmethod
     def parse(cls, name: str) -> "Exit":
         """The exit behind an output's name; a name that is not ours is a head of its own."""
-        parts = name.removeprefix("quant_").split(NAME_SEPARATOR)
+        parts = name.split(NAME_SEPARATOR)
         if len(parts) == 2 and all(parts):
             return cls(*parts)
         return cls(re.sub("__+", "_", name) or "output", "own")

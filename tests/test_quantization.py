@@ -1,4 +1,6 @@
-"""Quantisation-aware training: which weights it trains as what."""
+"""Quantisation-aware training: which weights it trains as what, and what its exits are called."""
+
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -9,8 +11,9 @@ from eexit_tf.errors import UserError
 from eexit_tf.exits import attach_exits
 from eexit_tf.keras import keras, seed_everything
 from eexit_tf.tflite import flatbuffer
+from eexit_tf.tflite.compiler import compile as compile_network
 from eexit_tf.tflite.quantization import quantize
-from eexit_tf.vocabulary import Exit
+from eexit_tf.vocabulary import Exit, ExitUse, OperatingPoint
 
 RNG = np.random.default_rng(0)
 TRAIN = Samples(RNG.random((64, 8, 8, 1), np.float32), RNG.integers(0, 3, 64))
@@ -56,3 +59,37 @@ def test_bits_that_tfmot_does_not_give_are_refused() -> None:
     with pytest.raises(UserError, match="does not quantise the weights of 'bare' to 4 bits"):
         quantize(net, TRAIN, epochs=1, backbone_bits=4)
     assert quantize(net, TRAIN, epochs=1).exits == (Exit("tap"), Exit("dense", "own"))
+
+
+def two_exits(*names: str) -> keras.Model:
+    """A network that has exits without `attach_exits`."""
+    seed_everything(0)
+    inputs = layers.Input((8, 8, 1))
+    x = layers.Conv2D(4, 3, activation="relu")(inputs)
+    y = layers.Conv2D(8, 3, activation="relu")(x)
+    pairs = zip((x, y), names, strict=True)
+    outputs = [layers.Dense(3, "softmax", name=name)(layers.Flatten()(z)) for z, name in pairs]
+    return keras.Model(inputs, outputs)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: attach_exits(own_backbone(layers.ReLU(name="tap")), [Exit("tap")]),
+        lambda: two_exits("early", "late"),
+        lambda: two_exits("a_1__b__c", "d__e"),
+        lambda: two_exits("quant_early", "early"),
+    ],
+)
+def test_a_classifier_of_its_own_is_an_exit_of_what_was_fine_tuned(
+    make: Callable[[], keras.Model],
+) -> None:
+    multi = quantize(make(), TRAIN, epochs=1)
+    first, last = multi.exits
+    uses = (ExitUse(first.at, first.head, 0.5, 0.5, 1), ExitUse(last.at, last.head, 0, 0.5, 2))
+    point = OperatingPoint("a", "0", 0.5, 1.5, 2, 1, uses)
+    compiled = compile_network(multi, point)
+    assert [(exit_.at, exit_.head) for exit_ in compiled.exits] == [
+        (exit_.at, exit_.head) for exit_ in multi.exits
+    ]
+    assert compiled.exits[0].macs < compiled.exits[1].macs

@@ -40,16 +40,17 @@ def producer(graph: fb.SubGraphT, tensor: int) -> fb.OperatorT | None:
 def resolve(model: fb.ModelT, name: str) -> int:
     """The tensor of an output, by its name in the file or that of the exit behind it.
 
-    The file's name may have TFMOT's `quant_` before it, or be that of a classifier that the
-    backbone brought along, which `Exit.name` ends in `own`.
+    The file's name may be that of a classifier that the backbone brought along, which `Exit.name`
+    ends in `own`, or have TFMOT's `quant_` before it, if no other output has that very name.
 
     Raises:
         UserError: there is no such output.
     """
     outputs = schema.outputs_by_name(model)
-    if name in outputs:
-        return outputs[name]
-    for output, index in outputs.items():
-        if Exit.parse(output).name == name:
-            return index
+    bare = {output.removeprefix("quant_"): index for output, index in outputs.items()}
+    found: dict[str, int] = {}
+    for known in (bare, outputs):
+        found |= {Exit.parse(output).name: index for output, index in known.items()} | known
+    if name in found:
+        return found[name]
     raise UserError(f"no output {name!r} in the file; its outputs are {', '.join(outputs)}")

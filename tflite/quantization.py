@@ -67,7 +67,7 @@ def quantize(
         raise UserError(f"unknown quantisation {method!r}; expected {known}")
     check_bits(method, backbone_bits, head_bits)
     train = checked(net, train)
-    exits = tuple(exits_of(net))
+    exits, names = tuple(exits_of(net)), net.output_names
     if method == "qat":
         net = quantizable(_fused(net))
         _set_bits(net, backbone_bits, head_bits)
@@ -79,6 +79,8 @@ def quantize(
             augmentation=augmentation,
             callbacks=callbacks,
         )
+        # TFMOT put `quant_` before them, which an output's own name may begin with as well.
+        net.output_names = names
     return MultiExit(_convert(net, train), exits, method)
 
 
