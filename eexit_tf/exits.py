@@ -86,34 +86,57 @@ def freeze_backbone(net: keras.Model) -> keras.Model:
     without dropout, and no gradient goes through it. Its maps live for a batch only.
 
     Args:
-        net: from `attach_exits`; its backbone's layers stay frozen.
+        net: from `attach_exits`; its backbone's layers stay frozen, with its own classifier.
+
+    Raises:
+        UserError: see `head_layers`.
     """
-    exits = exits_of(net)
-    heads = {
-        exit_: _chain(output, exit_.at)
-        for exit_, output in zip(exits, net.outputs, strict=True)
-        if exit_.head != "own"
-    }
-    taps = list(dict.fromkeys(exit_.at for exit_ in heads))
-    own = [out for exit_, out in zip(exits, net.outputs, strict=True) if exit_.head == "own"]
-    trunk = keras.Model(net.input, [*(net.get_layer(tap).output for tap in taps), *own])
+    heads = head_layers(net)
+    outputs = dict(zip(net.output_names, net.outputs, strict=True))
+    taps = {name: Exit.parse(name).at for name in heads}
+    sources = {tap: net.get_layer(tap).output for tap in taps.values()}
+    sources |= {name: output for name, output in outputs.items() if name not in heads}
+    trunk = keras.Model(net.input, list(sources.values()))
     trunk.trainable = False
     said = trunk(net.input, training=False)
-    frozen = dict(zip([*taps, "own"], said if isinstance(said, list) else [said], strict=False))
-    outputs = []
-    for exit_ in exits:
-        x = frozen[exit_.at if exit_ in heads else "own"]
-        for layer in heads.get(exit_, ()):
+    frozen = dict(zip(sources, said if isinstance(said, list) else [said], strict=True))
+    ends = []
+    for name in outputs:
+        x = frozen[taps[name] if name in heads else name]
+        for layer in heads.get(name, ()):
             x = layer(x)
-        outputs.append(x)
-    return keras.Model(net.input, outputs, name=net.name)
+        ends.append(x)
+    return keras.Model(net.input, ends, name=net.name)
 
 
-def _chain(output: Any, tap: str) -> list[Any]:
-    """A head's layers, from its tap to its output."""
+def head_layers(net: keras.Model) -> dict[str, list[keras.layers.Layer]]:
+    """The layers of each head that `attach_exits` made, in their order, by the output's name.
+
+    Other outputs are the backbone's own.
+
+    Raises:
+        UserError: there is none, as in a network whose exits are all its own, or one that
+            `freeze_backbone` or `gates.add_gates` gave.
+    """
+    named = zip(net.output_names, exits_of(net), net.outputs, strict=True)
+    heads = {name: _chain(output, exit_.at) for name, exit_, output in named if exit_.head != "own"}
+    found = {name: layers for name, layers in heads.items() if layers}
+    if not found:
+        raise UserError(
+            f"no output of {net.name} ({', '.join(net.output_names)}) is a head on a layer of it, "
+            f"so heads cannot be told from the backbone; give the very network that attach_exits "
+            f"gave (what freezes a backbone or adds gates comes after)"
+        )
+    return found
+
+
+def _chain(output: Any, tap: str) -> list[keras.layers.Layer]:
+    """A head's layers, from its tap to its output; none if they do not lead there one by one."""
     found, node = [], output.node
     while node.layer.name != tap:
         found.append(node.layer)
+        if len(node.parent_nodes) != 1:
+            return []
         node = node.parent_nodes[0]
     return found[::-1]
 

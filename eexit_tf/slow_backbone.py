@@ -1,9 +1,10 @@
 """Heads that learn on a backbone which is already good, and moves slowly: between training all of
 a network alike and `exits.freeze_backbone`."""
 
+from itertools import chain
 from typing import Any
 
-from eexit_tf.exits import exits_of
+from eexit_tf.exits import head_layers
 from eexit_tf.keras import keras, tf
 
 
@@ -18,12 +19,15 @@ class SlowBackbone(keras.callbacks.Callback):
     Args:
         net: from `attach_exits`; a classifier of the backbone's own counts as backbone.
         rate: from 0 (its weights stay) to 1 (as without this callback).
+
+    Raises:
+        UserError: the network has no heads, see `exits.head_layers`.
     """
 
     def __init__(self, net: keras.Model, rate: float) -> None:
         super().__init__()
-        heads = tuple(exit_.name for exit_ in exits_of(net) if exit_.head != "own")
-        backbone = [layer for layer in net.layers if not layer.name.startswith(heads)]
+        heads = set(chain.from_iterable(head_layers(net).values()))
+        backbone = [layer for layer in net.layers if layer not in heads]
         self.rate = rate
         self.weights = [weight for layer in backbone for weight in layer.trainable_weights]
 

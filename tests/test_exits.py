@@ -9,9 +9,11 @@ from networks import HEADS
 from eexit_tf.backbones import FAMILIES, Stage, Stem, blueprint, residual, taps
 from eexit_tf.building import build
 from eexit_tf.errors import UserError
-from eexit_tf.exits import attach_exits, exits_of, keep_exits
+from eexit_tf.exits import attach_exits, exits_of, freeze_backbone, keep_exits
+from eexit_tf.gates import add_gates
 from eexit_tf.keras import keras
 from eexit_tf.network_costs import exit_costs
+from eexit_tf.slow_backbone import SlowBackbone
 from eexit_tf.vocabulary import Exit
 
 NARROW = {"stem": Stem(4), "stages": (Stage(4, stride=1), Stage(8))}
@@ -48,6 +50,51 @@ def test_kept_exits_share_weights_and_say_the_same() -> None:
     x = np.random.default_rng(0).random((4, 8, 8, 1), np.float32)
     for kept, full in zip(small(x), [net(x)[0], net(x)[2]], strict=True):
         np.testing.assert_array_equal(kept, full)
+
+
+def own_exits(*names: str) -> keras.Model:
+    """A network that came with two exits; the map between them is `tap`."""
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Conv2D(4, 3, activation="relu", name="tap")(inputs)
+    outputs = [
+        keras.layers.Dense(3, "softmax", name=name)(keras.layers.Flatten()(map_))
+        for name, map_ in zip(names, (x, keras.layers.Conv2D(4, 3)(x)), strict=True)
+    ]
+    return keras.Model(inputs, outputs)
+
+
+@pytest.mark.parametrize("names", [("early", "late"), ("one__two", "three__four")])
+def test_a_frozen_backbone_keeps_each_exit_of_its_own(names: tuple[str, str]) -> None:
+    backbone = own_exits(*names)
+    flat = keras.layers.Flatten()(backbone.get_layer("tap").output)
+    head = keras.layers.Dense(3, "softmax", name="tap__pool_dense")(flat)
+    net = keras.Model(backbone.input, [*backbone.outputs, head])
+    frozen = freeze_backbone(net)
+    x = np.random.default_rng(0).random((4, 8, 8, 1), np.float32)
+    for given, expected in zip(frozen(x), net(x), strict=True):
+        np.testing.assert_allclose(given, expected, atol=1e-6)
+    assert {w.name.split("/")[0] for w in frozen.trainable_weights} == {"tap__pool_dense"}
+    assert len(SlowBackbone(net, 0.1).weights) == len(net.trainable_weights) - len(
+        frozen.trainable_weights
+    )
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda net: own_exits("early", "late"),
+        lambda net: own_exits("one__two", "three__four"),
+        freeze_backbone,
+        add_gates,
+    ],
+)
+def test_a_backbone_without_heads_of_ours_is_not_frozen(make: Callable) -> None:
+    net = make(
+        attach_exits(residual((8, 8, 1), **NARROW), [Exit("stem"), Exit("block2")], classes=3)
+    )
+    for use in (freeze_backbone, lambda net: SlowBackbone(net, 0.1)):
+        with pytest.raises(UserError, match="heads cannot be told from the backbone"):
+            use(net)
 
 
 @pytest.mark.parametrize(
