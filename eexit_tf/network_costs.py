@@ -31,6 +31,10 @@ FREE = {
 }
 """Layers that cost nothing: folded into the layer before, active in training alone, or moving
 data. (A ReLU behind an addition is fused into it as well.)"""
+SCORES = ("Dense", "Activation")
+"""Layers that classifiers end in."""
+NO_SOFTMAX = ("linear", "relu", "sigmoid", "tanh")
+"""Keras's activations that are seen behind classifiers and make no probabilities of classes."""
 
 _ITS_LAYERS = "; build with its layers, such as Model(base.input, head(base.output)) around a base"
 _SCALED = (
@@ -175,6 +179,33 @@ def has_softmax(layer: Any) -> bool:
     """Whether a Keras layer ends in a softmax."""
     activation = getattr(layer, "activation", None)
     return type(layer).__name__ == "Softmax" or getattr(activation, "__name__", "") == "softmax"
+
+
+def check_softmax(net: Any) -> None:
+    """Refuse a network with an output that is seen to be no softmax.
+
+    What a nested network, a layer of someone's own or an activation of theirs gives is not seen.
+
+    Raises:
+        UserError: says which output.
+    """
+    for name, output in zip(net.output_names, net.outputs, strict=True):
+        node = output.node
+        while _passes_on(node.layer):
+            node = node.parent_nodes[0]
+        activation = getattr(getattr(node.layer, "activation", None), "__name__", "")
+        if type(node.layer).__name__ in SCORES and activation in NO_SOFTMAX:
+            raise UserError(
+                f"output {name!r} of {net.name} ends in {node.layer.name!r} without a softmax "
+                f"(its activation is {activation}), where each exit must give a softmax over the "
+                f"classes; end it with one"
+            )
+
+
+def _passes_on(layer: Any) -> bool:
+    """Whether a layer gives what it takes, as those do that name an output or set its type."""
+    activation = getattr(getattr(layer, "activation", None), "__name__", "")
+    return type(layer).__name__ == "Activation" and activation == "linear"
 
 
 def readers(net: Any, layer: Any) -> list[Any]:

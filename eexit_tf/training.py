@@ -18,6 +18,7 @@ from eexit_tf.errors import UserError
 from eexit_tf.files import write_bytes
 from eexit_tf.keras import keras, tf
 from eexit_tf.losses import CascadeCrossEntropy, Distillation, JointCrossEntropy
+from eexit_tf.network_costs import check_softmax
 from eexit_tf.outputs import ExitOutputs
 from eexit_tf.reporter import Reporter
 
@@ -111,8 +112,10 @@ def checked(net: keras.Model, samples: Samples) -> Samples:
     """The samples, if they fit the network.
 
     Raises:
-        UserError: there are none, or inputs or labels are not what the network takes.
+        UserError: there are none, or inputs or labels are not what the network takes, or it has
+            an output without a softmax, see `network_costs.check_softmax`.
     """
+    check_softmax(net)
     x, y = samples
     if y.ndim != 1:
         raise UserError(

@@ -1,5 +1,6 @@
 """Training: averaged weights, a teacher, and going on after a stop."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from eexit_tf.backbones import Stage, Stem, residual
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
 from eexit_tf.exits import attach_exits
-from eexit_tf.keras import keras, seed_everything
+from eexit_tf.keras import keras, seed_everything, tf
 from eexit_tf.losses import Distillation
 from eexit_tf.training import exit_outputs, fit, stack_outputs
 from eexit_tf.vocabulary import Exit
@@ -127,3 +128,43 @@ def test_samples_that_do_not_fit_are_refused(x: np.ndarray, y: np.ndarray, said:
     ):
         with pytest.raises(UserError, match=said):
             use()
+
+
+def two_outputs(early: Callable, late: Callable) -> keras.Model:
+    inputs = keras.Input((SIDE, SIDE, 1))
+    x = keras.layers.Flatten()(inputs)
+    return keras.Model(inputs, [early(x), late(x)])
+
+
+def with_softmax(x: object) -> object:
+    return keras.layers.Dense(3, "softmax")(x)
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        keras.layers.Dense(3, name="late"),
+        keras.layers.Dense(3, "sigmoid", name="late"),
+        lambda x: keras.layers.Activation("linear")(keras.layers.Dense(3, name="late")(x)),
+        lambda x: keras.layers.Activation("relu", name="late")(keras.layers.Dense(3)(x)),
+    ],
+)
+def test_outputs_without_a_softmax_are_refused(late: Callable) -> None:
+    net = two_outputs(with_softmax, late)
+    for use in (lambda: fit(net, TRAIN, epochs=1), lambda: exit_outputs(net, TRAIN)):
+        with pytest.raises(UserError, match="ends in 'late' without a softmax"):
+            use()
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        lambda x: keras.layers.Softmax()(keras.layers.Dense(3)(x)),
+        lambda x: keras.layers.Activation("softmax")(keras.layers.Dense(3)(x)),
+        lambda x: keras.layers.Activation("linear", name="late")(with_softmax(x)),
+        lambda x: keras.layers.Dense(3, lambda x: tf.nn.softmax(x))(x),
+        lambda x: keras.Sequential([keras.layers.Dense(3)])(x),
+    ],
+)
+def test_a_softmax_may_stand_anywhere_and_may_not_be_seen(late: Callable) -> None:
+    assert exit_outputs(two_outputs(with_softmax, late), TRAIN).samples == len(TRAIN.y)
