@@ -85,14 +85,23 @@ class CostLoss(keras.losses.Loss):
     Args:
         costs: of the network's exits.
         max_mean_macs: the budget; below it the loss is 0.
+
+    Raises:
+        UserError: the budget is not between 0 and what the last exit alone costs.
     """
 
     def __init__(self, costs: ExitCosts, max_mean_macs: float) -> None:
         super().__init__(name="cost")
+        static = costs.alone_macs(len(costs) - 1)
+        if not 0 < max_mean_macs < static:
+            raise UserError(
+                f"a budget of mean MACs must be above 0 and below {static:,}, what the last exit "
+                f"alone costs, but is {max_mean_macs:,}"
+            )
         everything = tuple(range(len(costs)))
         self.leave_macs = np.asarray(costs.leave_macs(everything), np.float32)
         self.budget = max_mean_macs
-        self.scale = max(costs.alone_macs(len(costs) - 1) - max_mean_macs, 1.0)
+        self.scale = static - max_mean_macs
 
     def call(self, labels: Tensor, gated: Tensor) -> Tensor:
         macs = expected_macs(gated[..., -1], self.leave_macs)

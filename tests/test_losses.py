@@ -192,6 +192,12 @@ def test_below_the_budget_cost_is_free() -> None:
     assert not CostLoss(COSTS, COSTS.leave_macs((0, 1))[0]).call(LABELS, cheap).numpy().any()
 
 
+@pytest.mark.parametrize("budget", [0, -5, math.nan, COSTS.alone_macs(1), COSTS.alone_macs(1) + 9])
+def test_a_budget_that_nothing_exceeds_or_keeps_is_refused(budget: float) -> None:
+    with pytest.raises(UserError, match="above 0 and below"):
+        CostLoss(COSTS, budget)
+
+
 def test_support_matrix_is_the_accuracy_by_class_and_exit() -> None:
     scores = np.zeros((3, 2, 2), np.float32)
     scores[[0, 1, 2], 0, [0, 1, 1]] = 1  # the first exit says 0, 1, 1
