@@ -142,7 +142,7 @@ def fit(
     optimizer: keras.optimizers.Optimizer | None = None,
     learning_rate: float = LEARNING_RATE,
     batch_size: int | None = None,
-    backup: Path | None = None,
+    backup: Path | str | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> keras.callbacks.History:
     """Train every exit of a network at once, in place.
@@ -191,7 +191,7 @@ def fit(
     )
     if backup is not None:
         with contextlib.suppress(OSError):  # Keras leaves the folder
-            backup.rmdir()
+            Path(backup).rmdir()
     return history
 
 
@@ -206,15 +206,15 @@ def _check_teacher(loss: keras.losses.Loss, taught: bool) -> None:
         )
 
 
-def save_weights(net: keras.Model, path: Path) -> None:
+def save_weights(net: keras.Model, path: Path | str) -> None:
     """Write `….weights.h5` beside its place; Keras writes in place, so it writes elsewhere."""
     with tempfile.TemporaryDirectory() as elsewhere:
-        beside = Path(elsewhere) / path.name
+        beside = Path(elsewhere) / Path(path).name
         net.save_weights(beside)
         write_bytes(path, beside.read_bytes())
 
 
-def load_weights(net: keras.Model, path: Path) -> None:
+def load_weights(net: keras.Model, path: Path | str) -> None:
     """Give a network the weights in a file.
 
     Raises:

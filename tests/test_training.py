@@ -14,7 +14,7 @@ from eexit_tf.errors import UserError
 from eexit_tf.exits import attach_exits
 from eexit_tf.keras import keras, seed_everything, tf
 from eexit_tf.losses import Distillation
-from eexit_tf.training import exit_outputs, fit, stack_outputs
+from eexit_tf.training import exit_outputs, fit, load_weights, save_weights, stack_outputs
 from eexit_tf.vocabulary import Exit
 
 SIDE = 8
@@ -105,6 +105,16 @@ def test_a_backup_leaves_other_files_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("precious")
     fit(network(), TRAIN, epochs=1, backup=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_places_may_be_strings(tmp_path: Path) -> None:
+    net, other = network(), network(seed=1)
+    fit(net, TRAIN, epochs=1, backup=str(tmp_path / "backup"))
+    file = str(tmp_path / "net.weights.h5")
+    save_weights(net, file)
+    load_weights(other, file)
+    np.testing.assert_array_equal(weights(other), weights(net))
+    assert [path.name for path in tmp_path.iterdir()] == ["net.weights.h5"]
 
 
 @pytest.mark.parametrize(
