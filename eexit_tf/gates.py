@@ -4,6 +4,7 @@ A gate turns an exit's features into c_i, how sure the exit is of being right; t
 1. Here the expected cost has a real gradient, and executed heads are charged.
 """
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
 from eexit_tf.keras import keras, tf
 from eexit_tf.losses import cross_entropies
+from eexit_tf.stacking import Stack
+from eexit_tf.vocabulary import Exit
 
 Tensor = Any
 
@@ -43,8 +46,7 @@ def add_gates(net: keras.Model) -> keras.Model:
             features = net.get_layer(name).input
             confidence = keras.layers.Dense(1, "sigmoid", name=f"{name}_gate")(features)
         rows.append(keras.layers.Concatenate(name=f"{name}_gated")([scores, confidence]))
-    stack = keras.layers.Lambda(lambda rows: tf.stack(rows, axis=1), name="stack")
-    return keras.Model(net.input, stack(rows), name=net.name)
+    return keras.Model(net.input, Stack(name="stack")(rows), name=net.name)
 
 
 def leaving(confidence: Tensor) -> Tensor:
@@ -65,6 +67,7 @@ def expected_macs(confidence: Tensor, leave_macs: Tensor) -> Tensor:
     return tf.reduce_sum(leaving(confidence) * leave_macs, axis=-1)
 
 
+@keras.saving.register_keras_serializable("eexit_tf")
 class AccuracyLoss(keras.losses.Loss):
     """L_acc: the exits' cross-entropies, and each gate's binary one with "this exit is right"."""
 
@@ -78,7 +81,11 @@ class AccuracyLoss(keras.losses.Loss):
         gates = tf.reduce_mean(keras.backend.binary_crossentropy(right, confidence), axis=-1)
         return tf.reduce_mean(cross_entropies(labels, scores), axis=-1) + gates
 
+    def get_config(self) -> dict[str, Any]:
+        return {}
 
+
+@keras.saving.register_keras_serializable("eexit_tf")
 class CostLoss(keras.losses.Loss):
     """L_cost = max(0, mean gamma~_1 - budget) / (static - budget), the same for every sample.
 
@@ -99,6 +106,7 @@ class CostLoss(keras.losses.Loss):
                 f"alone costs, but is {max_mean_macs:,}"
             )
         everything = tuple(range(len(costs)))
+        self.costs = costs
         self.leave_macs = np.asarray(costs.leave_macs(everything), np.float32)
         self.budget = max_mean_macs
         self.scale = static - max_mean_macs
@@ -108,13 +116,23 @@ class CostLoss(keras.losses.Loss):
         excess = tf.nn.relu(tf.reduce_mean(macs) - self.budget) / self.scale
         return tf.fill(tf.shape(macs), excess)
 
+    def get_config(self) -> dict[str, Any]:
+        return {"costs": asdict(self.costs), "max_mean_macs": self.budget}
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "CostLoss":
+        costs = config["costs"]
+        exits = tuple(Exit(**exit_) for exit_ in costs["exits"])
+        return cls(ExitCosts(**costs | {"exits": exits}), config["max_mean_macs"])
+
+
+@keras.saving.register_keras_serializable("eexit_tf")
 class PeakLoss(keras.losses.Loss):
     """L_peak: the mean squared error between the gates and the support matrix's row of the class.
 
     Args:
         support: (classes, exits), how often each exit is right on each class; see
-            `SupportMatrix`, which keeps it up to date.
+            `SupportMatrix`, which keeps it up to date. A loaded loss has it as it was.
     """
 
     def __init__(self, support: Tensor) -> None:
@@ -125,7 +143,15 @@ class PeakLoss(keras.losses.Loss):
         wanted = tf.gather(self.support, tf.cast(tf.reshape(labels, (-1,)), tf.int32))
         return tf.reduce_mean(tf.square(gated[:, :-1, -1] - wanted[:, :-1]), axis=-1)
 
+    def get_config(self) -> dict[str, Any]:
+        return {"support": np.asarray(self.support).tolist()}
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "PeakLoss":
+        return cls(tf.constant(config["support"]))
+
+
+@keras.saving.register_keras_serializable("eexit_tf")
 class NachosLoss(keras.losses.Loss):
     """L = L_acc + cost_weight L_cost + peak_weight L_peak.
 
@@ -146,6 +172,19 @@ class NachosLoss(keras.losses.Loss):
             + self.cost_weight * self.cost.call(labels, gated)
             + self.peak_weight * self.peak.call(labels, gated)
         )
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "cost": keras.losses.serialize(self.cost),
+            "peak": keras.losses.serialize(self.peak),
+            "cost_weight": float(self.cost_weight),
+            "peak_weight": float(self.peak_weight),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "NachosLoss":
+        terms = {name: keras.losses.deserialize(config[name]) for name in ("cost", "peak")}
+        return cls(**config | terms)
 
 
 class SupportMatrix(keras.callbacks.Callback):

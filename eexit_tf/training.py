@@ -4,7 +4,6 @@ import contextlib
 import math
 import tempfile
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from eexit_tf.losses import CascadeCrossEntropy, Distillation, JointCrossEntropy
 from eexit_tf.network_costs import check_softmax
 from eexit_tf.outputs import ExitOutputs
 from eexit_tf.reporter import Reporter
+from eexit_tf.stacking import Stack
 
 LEARNING_RATE = 8e-3
 SMALLEST_BATCH, LARGEST_BATCH = 32, 128
@@ -30,6 +30,7 @@ WARM_UP = 0.1
 """Part of the steps in which the learning rate rises to its peak."""
 
 
+@keras.saving.register_keras_serializable("eexit_tf")
 class WarmUpCosine(keras.optimizers.schedules.LearningRateSchedule):
     """Linear warm-up, then half a cosine down to zero (Loshchilov and Hutter 2017).
 
@@ -76,8 +77,7 @@ def stack_outputs(
     said = [_answers(one, net, f"teacher{number}") for number, one in enumerate(teachers)]
     if said:
         rows.append(tf.add_n(said) / len(said))
-    stacked = keras.layers.Lambda(lambda rows: tf.stack(rows, axis=1), name="stack")(rows)
-    return keras.Model(net.input, stacked, name=net.name)
+    return keras.Model(net.input, Stack(name="stack")(rows), name=net.name)
 
 
 def _answers(teacher: keras.Model, net: keras.Model, name: str) -> Any:
@@ -92,8 +92,11 @@ def _answers(teacher: keras.Model, net: keras.Model, name: str) -> Any:
     return Teacher(keras.Model(teacher.input, given), name=name)(net.input)
 
 
+@keras.saving.register_keras_serializable("eexit_tf")
 class Teacher(keras.layers.Layer):
     """Says what another network says, whose weights are not this one's.
+
+    They go into a `.keras` file all the same, which would not teach the same without them.
 
     Args:
         network: with one output.
@@ -102,10 +105,25 @@ class Teacher(keras.layers.Layer):
 
     def __init__(self, network: keras.Model, name: str) -> None:
         super().__init__(name=name, trainable=False)
-        self._says = partial(network, training=False)  # a network itself would be tracked
+        self._network = lambda: network  # which itself would be tracked
 
     def call(self, inputs: Any) -> Any:
-        return tf.stop_gradient(self._says(inputs))
+        return tf.stop_gradient(self._network()(inputs, training=False))
+
+    def get_config(self) -> dict[str, Any]:
+        return {"network": keras.saving.serialize_keras_object(self._network()), "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Teacher":
+        network = keras.saving.deserialize_keras_object(config["network"])
+        return cls(network, config["name"])
+
+    def save_own_variables(self, store: Any) -> None:
+        for number, weight in enumerate(self._network().get_weights()):
+            store[str(number)] = weight
+
+    def load_own_variables(self, store: Any) -> None:
+        self._network().set_weights([store[str(number)] for number in range(len(store))])
 
 
 def checked(net: keras.Model, samples: Samples) -> Samples:

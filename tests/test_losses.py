@@ -24,6 +24,7 @@ from eexit_tf.gates import (
 from eexit_tf.keras import keras, seed_everything, tf
 from eexit_tf.losses import CascadeCrossEntropy, Distillation, JointCrossEntropy, cost_weights
 from eexit_tf.network_costs import exit_costs
+from eexit_tf.training import WarmUpCosine
 from eexit_tf.vocabulary import Exit
 
 CLASSES = 4
@@ -124,6 +125,24 @@ def test_a_trainer_is_saved_with_its_loss(loss: keras.losses.Loss, tmp_path: Pat
     loaded = keras.models.load_model(tmp_path / "trainer.keras").loss
     given = stacked(3)
     np.testing.assert_array_equal(loaded.call(LABELS, given), loss.call(LABELS, given))
+
+
+@pytest.mark.parametrize("term", ["accuracy", "cost", "peak", "all"])
+def test_a_gated_network_is_saved_with_its_loss(term: str, tmp_path: Path) -> None:
+    cost, peak = CostLoss(COSTS, COSTS.alone_macs(0)), PeakLoss(tf.Variable(tf.ones((CLASSES, 2))))
+    loss = {
+        "accuracy": AccuracyLoss(),
+        "cost": cost,
+        "peak": peak,
+        "all": NachosLoss(cost, peak, tf.Variable(0.5), 2.0),
+    }[term]
+    net = add_gates(attach_exits(residual((8, 8, 1), **NARROW), EXITS, classes=CLASSES))
+    net.compile(keras.optimizers.legacy.Adam(WarmUpCosine(0.01, 5)), loss)
+    net.save(tmp_path / "gated.keras")
+    loaded = keras.models.load_model(tmp_path / "gated.keras")
+    np.testing.assert_array_equal(loaded.loss.call(LABELS, gated()), loss.call(LABELS, gated()))
+    x = np.random.default_rng(0).random((3, 8, 8, 1), np.float32)
+    np.testing.assert_array_equal(loaded(x), net(x))
 
 
 def test_weights_of_exits_weight_what_they_are_taught() -> None:

@@ -14,7 +14,14 @@ from eexit_tf.errors import UserError
 from eexit_tf.exits import attach_exits
 from eexit_tf.keras import keras, seed_everything, tf
 from eexit_tf.losses import Distillation
-from eexit_tf.training import exit_outputs, fit, load_weights, save_weights, stack_outputs
+from eexit_tf.training import (
+    WarmUpCosine,
+    exit_outputs,
+    fit,
+    load_weights,
+    save_weights,
+    stack_outputs,
+)
 from eexit_tf.vocabulary import Exit
 
 SIDE = 8
@@ -73,6 +80,32 @@ def test_several_teachers_say_their_mean() -> None:
     np.testing.assert_allclose(stacked(TRAIN.x)[:, -1], (said[0] + said[1]) / 2, atol=1e-6)
     np.testing.assert_array_equal(stacked(TRAIN.x)[:, 0], net(TRAIN.x)[0])
     assert len(stacked.trainable_weights) == len(net.trainable_weights)
+
+
+@pytest.mark.parametrize("teachers", [0, 2])
+def test_a_trainer_is_saved_whole_and_its_weights_fit_the_network(
+    teachers: int, tmp_path: Path
+) -> None:
+    net, given = network(), [network(seed=number) for number in range(teachers)]
+    place, light = tmp_path / "trainer.keras", tmp_path / "trainer.weights.h5"
+    fit(
+        net,
+        TRAIN,
+        epochs=1,
+        loss=Distillation(teacher=bool(teachers)),
+        teacher=given,
+        callbacks=[
+            keras.callbacks.ModelCheckpoint(str(place)),
+            keras.callbacks.ModelCheckpoint(str(light), save_weights_only=True),
+        ],
+    )
+    loaded = keras.models.load_model(place)
+    np.testing.assert_array_equal(loaded(TRAIN.x), stack_outputs(net, given)(TRAIN.x))
+    assert isinstance(loaded.optimizer.learning_rate, WarmUpCosine)
+    assert len(loaded.weights) == len(net.weights)
+    again = network(seed=1)
+    load_weights(again, light)
+    np.testing.assert_array_equal(weights(again), weights(net))
 
 
 def test_a_teacher_of_other_classes_is_refused() -> None:
