@@ -66,6 +66,18 @@ def check_labels(labels: NDArray[np.integer], classes: int) -> None:
         raise UserError(f"the data has labels up to {high}, the network only {classes} classes")
 
 
+def check_finite(where: str, x: NDArray[Any]) -> None:
+    """Refuse floating-point inputs, (samples, ...), of which some are no numbers or infinite.
+
+    Raises:
+        UserError: says how many samples.
+    """
+    # The extremes tell it without an array of the data's size.
+    if x.dtype.kind == "f" and x.size and not np.isfinite([x.min(), x.max()]).all():
+        bad = int((~np.isfinite(x)).any(axis=tuple(range(1, x.ndim))).sum())
+        raise UserError(f"{where}: {bad} of {len(x)} inputs hold NaN or infinity; remove them")
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Three disjoint parts of one labelled data set.
@@ -201,9 +213,7 @@ def _inputs(where: str, given: Any, for_search: bool) -> NDArray[Any]:
     if x.dtype.kind == "f":
         with np.errstate(over="ignore"):
             x = x.astype(np.float32)  # what a network takes; infinite where that is too small
-        bad = int((~np.isfinite(x)).any(axis=tuple(range(1, x.ndim))).sum())
-        if bad:
-            raise UserError(f"{where}: {bad} of {len(x)} inputs hold NaN or infinity; remove them")
+        check_finite(where, x)
     return x
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from eexit_tf.augmentation import Augmentation
 from eexit_tf.batches import batches
-from eexit_tf.data import Samples, check_labels
+from eexit_tf.data import Samples, check_finite, check_labels
 from eexit_tf.errors import UserError
 from eexit_tf.files import write_bytes
 from eexit_tf.keras import keras, tf
@@ -145,6 +145,7 @@ def checked(net: keras.Model, samples: Samples) -> Samples:
         raise UserError(f"there are {len(x)} inputs and {len(y)} labels; expected as many")
     if None not in net.input_shape[1:] and x.shape[1:] != net.input_shape[1:]:
         raise UserError(f"{net.name} takes samples of {net.input_shape[1:]}, got {x.shape[1:]}")
+    check_finite(f"samples for {net.name}", np.asarray(x))
     return Samples(x, y)
 
 

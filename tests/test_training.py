@@ -150,12 +150,20 @@ def test_places_may_be_strings(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["net.weights.h5"]
 
 
+def spoilt(value: float) -> np.ndarray:
+    x = TRAIN.x.copy()
+    x[[3, 7], 1, 2] = value
+    return x
+
+
 @pytest.mark.parametrize(
     ("x", "y", "said"),
     [
         (TRAIN.x[:0], TRAIN.y[:0], "expected labelled samples, got none"),
         (TRAIN.x, TRAIN.y[:9], "64 inputs and 9 labels"),
         (TRAIN.x[:, 1:], TRAIN.y, r"takes samples of \(8, 8, 1\), got \(7, 8, 1\)"),
+        (spoilt(np.nan), TRAIN.y, "2 of 64 inputs hold NaN or infinity"),
+        (spoilt(-np.inf), TRAIN.y, "2 of 64 inputs hold NaN or infinity"),
         (TRAIN.x, TRAIN.y + 1, "labels up to 3, the network only 3 classes"),
         (TRAIN.x, TRAIN.y - 1, "labels from -1 on, expected from 0"),
         (TRAIN.x, TRAIN.y[:, None], r"got \(64, 1\); use labels\[:, 0\]"),
