@@ -95,8 +95,8 @@ class Runs:
         return [figure(run) for run in self.done[name].values()]
 
     def gains(self, name: str, over: str, figure: Callable[[Figures], float]) -> list[float]:
-        """What a figure is more than in another method's run with the same seed."""
-        others = self.done[over]
+        """What a figure is more than in another method's run with the same seed, if that ran."""
+        others = self.done.get(over, {})
         return [
             figure(run) - figure(others[seed])
             for seed, run in self.done[name].items()
