@@ -6,6 +6,7 @@ from typing import Any
 from eexit_tf.blueprints import image
 from eexit_tf.building import extend
 from eexit_tf.errors import UserError
+from eexit_tf.foreign_keras import refuse_keras3
 from eexit_tf.heads import check_head, head
 from eexit_tf.keras import keras
 from eexit_tf.network_costs import exit_costs, has_softmax
@@ -29,9 +30,10 @@ def attach_exits(
         name is its `Exit.name`.
 
     Raises:
-        UserError: no such layer or head, an exit twice, no classes, or taps none of which comes
-            first.
+        UserError: no such layer or head, an exit twice, no classes, taps none of which comes
+            first, or a backbone of Keras 3.
     """
+    refuse_keras3(backbone)
     own = _own_classifier(backbone)
     if classes is None:
         if own is None:
@@ -143,6 +145,7 @@ def _chain(output: Any, tap: str) -> list[keras.layers.Layer]:
 
 def exits_of(net: keras.Model) -> list[Exit]:
     """The exits of a network, in the order of its outputs."""
+    refuse_keras3(net)
     return [Exit.parse(name) for name in net.output_names]
 
 

@@ -14,6 +14,7 @@ from eexit_tf.batches import batches
 from eexit_tf.costs import ExitCosts
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
+from eexit_tf.foreign_keras import refuse_keras3
 from eexit_tf.keras import keras, tf
 from eexit_tf.losses import cross_entropies
 from eexit_tf.stacking import Stack
@@ -36,6 +37,7 @@ def add_gates(net: keras.Model) -> keras.Model:
     Raises:
         UserError: there is no early exit to put a gate at.
     """
+    refuse_keras3(net)
     if len(net.outputs) == 1:
         raise UserError(f"{net.name} has one exit; a gate needs another one to go on to")
     rows = []

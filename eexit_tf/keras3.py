@@ -17,11 +17,6 @@ KEPT = ("name", "trainable")
 """Of a layer's configuration, what each takes without its signature saying so."""
 
 
-def is_keras3(model: Any) -> bool:
-    """Whether this is a model of Keras 3."""
-    return any(base.__module__.startswith("keras.src.models") for base in type(model).__mro__)
-
-
 def from_keras3(model: Any) -> keras.Model:
     """Rebuild a Keras 3 functional (or sequential) model layer by layer, with its weights.
 

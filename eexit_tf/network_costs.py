@@ -13,6 +13,7 @@ from eexit_tf import costs
 from eexit_tf.blueprints import Unit
 from eexit_tf.costs import ExitCosts
 from eexit_tf.errors import UserError
+from eexit_tf.foreign_keras import refuse_keras3
 from eexit_tf.vocabulary import Exit
 
 Part = TypeVar("Part")
@@ -103,9 +104,10 @@ def exit_costs(net: Any) -> ExitCosts:
         net: a functional model with one softmax output an exit.
 
     Raises:
-        UserError: the exits' trunks do not contain one another, so that no exit comes first, or
-            a layer is called more than once.
+        UserError: the exits' trunks do not contain one another, so that no exit comes first, a
+            layer is called more than once, or the network is one of Keras 3.
     """
+    refuse_keras3(net)
     exits = [Exit.parse(name) for name in net.output_names]
     ancestors(*net.outputs)  # refuses a layer that two exits call
     needs = [ancestors(output) for output in net.outputs]

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from eexit_tf.errors import UserError
+from eexit_tf.foreign_keras import is_keras3
 from eexit_tf.keras import keras
-from eexit_tf.keras3 import from_keras3, is_keras3
+from eexit_tf.keras3 import from_keras3
 from eexit_tf.network_costs import readers
 from eexit_tf.sources import call, import_function, is_function, parameters
 
@@ -107,7 +108,7 @@ def functional(model: Any, spec: str) -> keras.Model:
     Raises:
         UserError: it cannot be made one; `spec` says where it came from.
     """
-    if is_keras3(model):
+    if is_keras3(model, "models"):
         return from_keras3(model)
     if not isinstance(model, keras.Model):
         raise UserError(

@@ -15,6 +15,7 @@ from eexit_tf.batches import batches
 from eexit_tf.data import Samples, check_finite, check_labels
 from eexit_tf.errors import UserError
 from eexit_tf.files import write_bytes
+from eexit_tf.foreign_keras import refuse_keras3
 from eexit_tf.keras import keras, tf
 from eexit_tf.losses import CascadeCrossEntropy, Distillation, JointCrossEntropy
 from eexit_tf.network_costs import check_softmax
@@ -72,8 +73,10 @@ def stack_outputs(
     Raises:
         UserError: a teacher takes other inputs or knows other classes.
     """
+    refuse_keras3(net, teacher)
     rows = list(net.outputs)
     teachers = [teacher] if isinstance(teacher, keras.Model) else teacher
+    refuse_keras3(*teachers)
     said = [_answers(one, net, f"teacher{number}") for number, one in enumerate(teachers)]
     if said:
         rows.append(tf.add_n(said) / len(said))
@@ -133,6 +136,7 @@ def checked(net: keras.Model, samples: Samples) -> Samples:
         UserError: there are none, or inputs or labels are not what the network takes, or it has
             an output without a softmax, see `network_costs.check_softmax`.
     """
+    refuse_keras3(net)
     check_softmax(net)
     x, y = samples
     if y.ndim != 1:
@@ -185,9 +189,10 @@ def fit(
 
     Raises:
         UserError: the samples do not fit the network, see `checked`, or the teacher or the loss
-            does not.
+            does not, or one of them is of Keras 3.
     """
     train = checked(net, train)
+    refuse_keras3(loss, optimizer, *callbacks)
     loss = loss or JointCrossEntropy()
     _check_teacher(loss, bool(teacher))
     batch_size = batch_size or min(
