@@ -3,6 +3,7 @@
 from typing import Any
 
 from eexit_tf.keras import keras, tf
+from eexit_tf.ranges import check_part
 
 
 class WeightAverage(keras.callbacks.Callback):
@@ -15,11 +16,15 @@ class WeightAverage(keras.callbacks.Callback):
     that was stopped and goes on begins its average anew.
 
     Args:
-        decay: per batch.
+        decay: per batch, from 0 to 1.
+
+    Raises:
+        UserError: the decay is another one.
     """
 
     def __init__(self, decay: float = 0.999) -> None:
         super().__init__()
+        check_part("the decay", decay)
         self.decay = decay
 
     def on_train_begin(self, logs: Any = None) -> None:

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
@@ -22,7 +23,8 @@ class ExitWeightSchedule(keras.callbacks.Callback):
         weights: of the epoch, from 0: one weight an exit.
 
     Raises:
-        UserError: the loss has no weights, or those of an epoch are none, see `JointCrossEntropy`.
+        UserError: the loss has no weights, or those of an epoch are none, see `JointCrossEntropy`,
+            or not as many.
     """
 
     def __init__(self, loss: JointCrossEntropy, weights: Callable[[int], Sequence[float]]) -> None:
@@ -30,7 +32,7 @@ class ExitWeightSchedule(keras.callbacks.Callback):
         self.variable, self.weights = _variable(loss), weights
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.variable.assign(checked_weights(self.weights(epoch)))
+        _assign(self.variable, checked_weights(self.weights(epoch)))
 
 
 class GradientBalance(keras.callbacks.Callback):
@@ -44,8 +46,8 @@ class GradientBalance(keras.callbacks.Callback):
         samples: to measure the gradients on; some hundreds do.
 
     Raises:
-        UserError: the loss has no weights, or an exit does not pull on that convolution, as when
-            the backbone is frozen.
+        UserError: the loss has no weights or not one an exit, or an exit does not pull on that
+            convolution, as when the backbone is frozen.
     """
 
     def __init__(self, loss: JointCrossEntropy, samples: Samples) -> None:
@@ -62,7 +64,7 @@ class GradientBalance(keras.callbacks.Callback):
                 f"gradients can be balanced in weights that all exits share"
             )
         weights = 1 / np.maximum(pulls, 1e-6 * pulls.max())
-        self.variable.assign(weights / weights.mean())
+        _assign(self.variable, weights / weights.mean())
 
 
 def gradient_norms(stacked: keras.Model, samples: Samples) -> Any:
@@ -81,6 +83,15 @@ def gradient_norms(stacked: keras.Model, samples: Samples) -> Any:
         each = tf.unstack(losses)
     of = partial(tape.gradient, sources=shared, unconnected_gradients="zero")
     return np.array([float(tf.norm(of(loss))) for loss in each])
+
+
+def _assign(variable: Any, weights: NDArray[np.floating]) -> None:
+    if variable.shape != weights.shape:
+        raise UserError(
+            f"the loss has {variable.shape[0]} weights of exits, but {len(weights)} new ones are "
+            f"to be set; give it one an exit, and as many each epoch"
+        )
+    variable.assign(weights)
 
 
 def _variable(loss: JointCrossEntropy) -> Any:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from eexit_tf.batches import batches
 from eexit_tf.costs import ExitCosts
-from eexit_tf.data import Samples
+from eexit_tf.data import Samples, check_labels
 from eexit_tf.errors import UserError
 from eexit_tf.foreign_keras import refuse_keras3
 from eexit_tf.keras import keras, tf
@@ -194,19 +194,36 @@ class SupportMatrix(keras.callbacks.Callback):
 
     Args:
         support: samples, about as many of each class; NACHOS takes a tenth of the training part.
+            Their labels may be (samples, 1) as well.
         classes, exits: the matrix's shape.
 
     Attributes:
         matrix: (classes, exits), a variable; 0 for a class without samples.
+
+    Raises:
+        UserError: labels are not numbers of classes, or the network has other classes or exits.
     """
 
     def __init__(self, support: Samples, classes: int, exits: int) -> None:
         super().__init__()
-        self.support = support
+        x, y = support
+        y = np.asarray(y)
+        labels = y[:, 0] if y.shape[1:] == (1,) else y
+        if labels.ndim != 1:
+            raise UserError(f"expected labels (samples,) or (samples, 1), got {y.shape}")
+        check_labels(labels, classes)
+        self.support = Samples(x, labels)
         self.matrix = tf.Variable(tf.zeros((classes, exits)), trainable=False)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         gated = self.model.predict(batches(self.support.x, 256), verbose=0)
+        shape = gated.shape[2] - 1, gated.shape[1]
+        if self.matrix.shape != shape:
+            raise UserError(
+                f"the support matrix has {self.matrix.shape[0]} classes and "
+                f"{self.matrix.shape[1]} exits, but {self.model.name} has {shape[0]} "
+                f"classes and {shape[1]} exits"
+            )
         self.matrix.assign(support_matrix(gated[..., :-1], self.support.y))
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from eexit_tf.costs import ExitCosts
 from eexit_tf.errors import UserError
 from eexit_tf.keras import keras, tf
+from eexit_tf.ranges import check_above_0, check_not_negative, check_part
 
 Tensor = Any
 
@@ -29,13 +30,15 @@ class JointCrossEntropy(keras.losses.Loss):
         label_smoothing: part of the target that is spread over all classes (Szegedy et al. 2016).
 
     Raises:
-        UserError: a weight is negative or not finite, all are 0, or there are not as many as exits.
+        UserError: a weight is negative or not finite, all are 0, or there are not as many as exits;
+            or the smoothing is not from 0 to 1.
     """
 
     def __init__(
         self, weights: Sequence[float] | None = None, *, label_smoothing: float = 0.0
     ) -> None:
         super().__init__(name="joint_cross_entropy")
+        check_part("label_smoothing", label_smoothing)
         self.weights = (
             None if weights is None else tf.Variable(checked_weights(weights), trainable=False)
         )
@@ -71,7 +74,7 @@ class Distillation(keras.losses.Loss):
             labels teach it nothing. See `training.stack_outputs`.
 
     Raises:
-        UserError: the temperature is not above 0.
+        UserError: the temperature is not above 0, or the weight below it.
     """
 
     def __init__(
@@ -83,8 +86,8 @@ class Distillation(keras.losses.Loss):
         teacher: bool = False,
     ) -> None:
         super().__init__(name="distillation")
-        if not temperature > 0:
-            raise UserError(f"the temperature must be above 0, but is {temperature}")
+        check_above_0("the temperature", temperature)
+        check_not_negative("the divergence's weight", weight)
         self.joint = joint or JointCrossEntropy()
         self.weight, self.temperature, self.teacher = weight, temperature, teacher
 
@@ -124,12 +127,17 @@ class CascadeCrossEntropy(keras.losses.Loss):
         threshold: confidence from which a sample is likely to leave.
         sharpness: of that step.
         share: from 0 (`JointCrossEntropy`) to 1 (samples that have left count nothing).
+
+    Raises:
+        UserError: the sharpness is not above 0, or the share not from 0 to 1.
     """
 
     def __init__(
         self, *, threshold: float = 0.9, sharpness: float = 0.05, share: float = 0.5
     ) -> None:
         super().__init__(name="cascade_cross_entropy")
+        check_above_0("the sharpness", sharpness)
+        check_part("the share", share)
         self.threshold, self.sharpness, self.share = threshold, sharpness, share
 
     def call(self, labels: Tensor, stacked: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 
 from eexit_tf.exits import head_layers
 from eexit_tf.keras import keras, tf
+from eexit_tf.ranges import check_part
 
 
 class SlowBackbone(keras.callbacks.Callback):
@@ -21,11 +22,12 @@ class SlowBackbone(keras.callbacks.Callback):
         rate: from 0 (its weights stay) to 1 (as without this callback).
 
     Raises:
-        UserError: the network has no heads, see `exits.head_layers`.
+        UserError: the network has no heads, see `exits.head_layers`, or the rate is another one.
     """
 
     def __init__(self, net: keras.Model, rate: float) -> None:
         super().__init__()
+        check_part("the backbone's rate", rate)
         heads = set(chain.from_iterable(head_layers(net).values()))
         backbone = [layer for layer in net.layers if layer not in heads]
         self.rate = rate

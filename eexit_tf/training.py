@@ -20,6 +20,7 @@ from eexit_tf.keras import keras, tf
 from eexit_tf.losses import CascadeCrossEntropy, Distillation, JointCrossEntropy
 from eexit_tf.network_costs import check_softmax
 from eexit_tf.outputs import ExitOutputs
+from eexit_tf.ranges import check_count, check_not_negative
 from eexit_tf.reporter import Reporter
 from eexit_tf.stacking import Stack
 
@@ -38,9 +39,14 @@ class WarmUpCosine(keras.optimizers.schedules.LearningRateSchedule):
     Args:
         peak: the highest learning rate.
         steps: optimizer steps in all.
+
+    Raises:
+        UserError: a rate below 0, or fewer steps than one.
     """
 
     def __init__(self, peak: float, steps: int) -> None:
+        check_not_negative("the learning rate", peak)
+        check_count("steps", steps)
         self.peak = peak
         self.steps = steps
         self.warm_up = max(1, round(WARM_UP * steps))
@@ -189,10 +195,13 @@ def fit(
 
     Raises:
         UserError: the samples do not fit the network, see `checked`, or the teacher or the loss
-            does not, or one of them is of Keras 3.
+            does not, or one of them is of Keras 3; or there are no epochs or samples a step.
     """
     train = checked(net, train)
     refuse_keras3(loss, optimizer, *callbacks)
+    check_count("epochs", epochs)
+    if batch_size is not None:
+        check_count("batch_size", batch_size)
     loss = loss or JointCrossEntropy()
     _check_teacher(loss, bool(teacher))
     batch_size = batch_size or min(

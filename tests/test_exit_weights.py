@@ -88,6 +88,16 @@ def test_weights_of_an_epoch_are_checked() -> None:
         )
 
 
+def test_weights_that_are_set_are_one_an_exit() -> None:
+    two, three = JointCrossEntropy([1, 1]), JointCrossEntropy([1, 1, 1])
+    for loss, callback in (
+        (two, ExitWeightSchedule(two, lambda _: [1, 2, 3])),
+        (three, GradientBalance(three, TRAIN)),
+    ):
+        with pytest.raises(UserError, match=r"the loss has . weights of exits, but . new ones"):
+            fit(network(), TRAIN, epochs=1, loss=loss, callbacks=[callback])
+
+
 def test_a_loss_without_weights_is_refused() -> None:
     with pytest.raises(UserError, match="the Distillation has no weights to change"):
         GradientBalance(Distillation(), TRAIN)

@@ -17,7 +17,7 @@ from lines import Lines
 from eexit_tf.cli import cli
 from eexit_tf.data import Dataset, load
 from eexit_tf.errors import UserError
-from eexit_tf.keras import tf
+from eexit_tf.keras import keras, tf
 from eexit_tf.locks import locked
 from eexit_tf.tuners import tuner, worker
 from eexit_tf.tuners.archive import load_front
@@ -50,7 +50,7 @@ def test_trials_that_diverge_or_run_out_of_memory_find_nothing_and_the_search_go
         if len(begun) == 2:
             np.empty(2**50)
         # A huge one diverges on some processors only.
-        return really_fit(net, train, **{**further, "learning_rate": np.nan})
+        return really_fit(net, train, optimizer=keras.optimizers.legacy.SGD(np.nan), **further)
 
     monkeypatch.setattr(tuner, "fit", fit)
     lines = Lines()

@@ -226,6 +226,25 @@ def test_support_matrix_is_the_accuracy_by_class_and_exit() -> None:
     )
 
 
+def test_a_support_matrix_fits_its_samples_and_its_network() -> None:
+    x, y = np.zeros((8, 8, 8, 1), np.float32), np.arange(8) % CLASSES
+    net = add_gates(attach_exits(residual((8, 8, 1), **NARROW), EXITS, classes=CLASSES))
+    for labels in (y, y[:, None], y.tolist()):
+        support = SupportMatrix(Samples(x, labels), CLASSES, 2)
+        support.set_model(net)
+        support.on_epoch_begin(0)
+        assert support.matrix.numpy().sum() == 2  # it says one class, of each exit
+    with pytest.raises(UserError, match=r"expected labels \(samples,\)"):
+        SupportMatrix(Samples(x, np.eye(CLASSES)[y]), CLASSES, 2)
+    with pytest.raises(UserError, match="labels up to 3, the network only 2 classes"):
+        SupportMatrix(Samples(x, y), 2, 2)
+    for classes, exits in ((CLASSES, 3), (CLASSES + 1, 2)):
+        wrong = SupportMatrix(Samples(x, y), classes, exits)
+        wrong.set_model(net)
+        with pytest.raises(UserError, match="has 4 classes and 2 exits"):
+            wrong.on_epoch_begin(0)
+
+
 def test_gates_learn_who_is_right() -> None:
     seed_everything(0)
     rng = np.random.default_rng(0)

@@ -140,6 +140,12 @@ def test_a_backup_leaves_other_files_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.parametrize("options", [{"epochs": 0}, {"batch_size": 0}, {"batch_size": -1}])
+def test_a_training_does_something(options: dict[str, int]) -> None:
+    with pytest.raises(UserError, match=f"{next(iter(options))} must be 1 or more"):
+        fit(network(), TRAIN, **{"epochs": 1, **options})
+
+
 def test_places_may_be_strings(tmp_path: Path) -> None:
     net, other = network(), network(seed=1)
     fit(net, TRAIN, epochs=1, backup=str(tmp_path / "backup"))
