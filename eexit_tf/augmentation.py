@@ -62,19 +62,18 @@ class Augmentation:
             edges = [[min(self.shift, side - 1)] * 2 for side in x.shape[:2]]
             x = tf.image.random_crop(tf.pad(x, [*edges, [0, 0]], "REFLECT"), x.shape)
         if self.cutout:
-            x *= self._hole(x.shape)
+            x *= tf.cast(self._hole(x.shape), x.dtype)
         return x, y
 
     def _hole(self, shape: Any) -> Tensor:
-        """0 in the square, 1 elsewhere, (height, width, 1)."""
+        """False in the square, true elsewhere, (height, width, 1)."""
         inside = []
         for side in shape[:2]:
             centre = tf.random.uniform((), 0, side, tf.int32)
             first = centre - self.cutout // 2
             place = tf.range(side)
             inside.append((place >= first) & (place < first + self.cutout))
-        hole = inside[0][:, None] & inside[1][None, :]
-        return tf.cast(~hole, tf.float32)[..., None]
+        return ~(inside[0][:, None] & inside[1][None, :])[..., None]
 
 
 UNCHANGED = Augmentation()

@@ -42,6 +42,13 @@ def test_cutout_sets_one_square_to_0() -> None:
     assert holes.any(axis=0).all()
 
 
+def test_bytes_stay_bytes() -> None:
+    x = np.full((9, 9, 2), 200, np.uint8)
+    given = augmented(Augmentation(flip=True, shift=2, cutout=3), x, 10)
+    assert given.dtype == np.uint8
+    assert set(np.unique(given)) == {0, 200}
+
+
 @pytest.mark.parametrize("wrong", [{"shift": -1}, {"cutout": -2}])
 def test_negative_sizes_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(UserError, match="0 or more"):
