@@ -23,15 +23,15 @@ def attach_exits(
             classifier of its own, that stays as an exit: the last one unless a head at the last
             tap costs more than what is left of the backbone.
         exits: where to attach which heads, in any order.
-        classes: needed only where the backbone has no classifier.
+        classes: needed only where the backbone has no classifier; of one it must be the same.
 
     Returns:
         A model whose outputs are in the order of execution, each (batch, classes); an output's
         name is its `Exit.name`.
 
     Raises:
-        UserError: no such layer or head, an exit twice, no classes, taps none of which comes
-            first, or a backbone of Keras 3.
+        UserError: no such layer or head, an exit twice, no or other classes, taps none of which
+            comes first, or a backbone of Keras 3.
     """
     refuse_keras3(backbone)
     own = _own_classifier(backbone)
@@ -42,6 +42,12 @@ def attach_exits(
                 f"so attach_exits needs classes=…"
             )
         classes = int(own.shape[-1])
+    if own is not None and classes != own.shape[-1]:
+        raise UserError(
+            f"{backbone.name} ends in a classifier of {own.shape[-1]} classes, where {classes} "
+            f"were asked for; attach exits to its last feature map alone: keras.Model("
+            f"backbone.input, backbone.get_layer(…).output)"
+        )
     if len(set(exits)) < len(exits):
         raise UserError(f"an exit is given twice: {', '.join(exit_.name for exit_ in exits)}")
     names = [layer.name for layer in backbone.layers]

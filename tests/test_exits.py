@@ -43,6 +43,17 @@ def test_a_backbones_own_classifier_stays_the_last_exit() -> None:
     assert exits_of(net) == [Exit("tap"), Exit("own_head", "own")]
 
 
+def test_a_backbones_own_classifier_has_the_classes_of_its_exits() -> None:
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Conv2D(4, 3, activation="relu", name="tap")(inputs)
+    x = keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(x))
+    backbone = keras.Model(inputs, x)
+    with pytest.raises(UserError, match="a classifier of 2 classes, where 5 were asked for"):
+        attach_exits(backbone, [Exit("tap")], classes=5)
+    net = attach_exits(backbone, [Exit("tap")], classes=2)
+    assert net.output_shape == [(None, 2)] * 2
+
+
 def test_kept_exits_share_weights_and_say_the_same() -> None:
     backbone = residual((8, 8, 1), **NARROW)
     net = attach_exits(backbone, [Exit(tap) for tap in taps(backbone)], classes=3)
