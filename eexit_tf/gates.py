@@ -45,10 +45,18 @@ def add_gates(net: keras.Model) -> keras.Model:
         if name == net.output_names[-1]:
             confidence = tf.ones_like(scores[:, :1])
         else:
-            features = net.get_layer(name).input
-            confidence = keras.layers.Dense(1, "sigmoid", name=f"{name}_gate")(features)
+            gate = keras.layers.Dense(1, "sigmoid", name=f"{name}_gate")
+            confidence = gate(_features(scores))
         rows.append(keras.layers.Concatenate(name=f"{name}_gated")([scores, confidence]))
     return keras.Model(net.input, Stack(name="stack")(rows), name=net.name)
+
+
+def _features(scores: Tensor) -> Tensor:
+    """What the dense layer takes that scores come from, also where its softmax is a layer."""
+    node = scores.node
+    while type(node.layer).__name__ in ("Softmax", "Activation"):
+        node = node.parent_nodes[0]
+    return node.keras_inputs[0]
 
 
 def leaving(confidence: Tensor) -> Tensor:

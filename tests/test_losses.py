@@ -200,6 +200,19 @@ def test_gradients_of_nachos_terms_are_those_of_finite_differences(term: str) ->
         assert (up - down) / (2 * step) == pytest.approx(gradient[sample], rel=0.02)
 
 
+@pytest.mark.parametrize(
+    "softmax",
+    [keras.layers.Softmax(name="early"), keras.layers.Activation("softmax", name="early")],
+)
+def test_a_gate_takes_what_the_dense_layer_takes(softmax: keras.layers.Layer) -> None:
+    inputs = keras.Input((8, 8, 1))
+    features = keras.layers.Flatten()(inputs)
+    dense = keras.layers.Dense(CLASSES)
+    late = keras.layers.Dense(CLASSES, "softmax")(features)
+    gated_net = add_gates(keras.Model(inputs, [softmax(dense(features)), late]))
+    assert gated_net.get_layer("early_gate").input_shape == dense.input_shape == (None, 64)
+
+
 def test_gates_need_an_early_exit() -> None:
     with pytest.raises(UserError, match="has one exit"):
         add_gates(attach_exits(residual((8, 8, 1), **NARROW), EXITS[-1:], classes=CLASSES))
