@@ -47,6 +47,16 @@ def scoped(hp):
     return sized(big if size == "big" else small)
 
 
+def three_scopes(hp):
+    """As KerasTuner's examples have it: what a closed scope would need is not even declared."""
+    kind = hp.Choice("kind", ["a", "b", "c"])
+    for name in ("a", "b", "c"):
+        with hp.conditional_scope("kind", [name]):
+            if kind == name:
+                width = hp.Choice(f"width_{name}", [4, 8])
+    return sized(width)
+
+
 def with_default(width=4):
     return sized(width)
 

@@ -83,6 +83,10 @@ def test_hyperparameters_that_others_bring_are_searched_too() -> None:
     assert {"depth", "width0", "width1", "width2"} <= {choice.name for choice in hp.space}
     assert hp.values["depth"] == 1
 
+    hp = keras_tuner.HyperParameters()
+    space("three_scopes").declare_hyperparameters(hp)
+    assert {"kind", "width_a", "width_b", "width_c"} <= {choice.name for choice in hp.space}
+
     odd, hp = space("odd"), keras_tuner.HyperParameters()
     odd.declare_hyperparameters(hp)
     with pytest.raises(UserError, match="'late' is there for some values of others only"):

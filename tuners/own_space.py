@@ -53,7 +53,9 @@ class OwnSpace(CandidateSpace):
         """Run the user's code, to see its hyperparameters.
 
         Once with their defaults, and then with their last values for as long as that shows more:
-        some are declared only when others are large. Neither network has to be feasible.
+        some are declared only when others are large. Then with each value that a scope may ask
+        for, as KerasTuner's examples declare only what the open scope needs. None of these networks
+        has to be feasible.
 
         Raises:
             UserError: some that the search cannot take.
@@ -61,12 +63,23 @@ class OwnSpace(CandidateSpace):
         hp, seen = self._hyperparameters, -1
         while seen < len(hp.space):
             seen = len(hp.space)
-            with contextlib.suppress(InfeasibleError):
-                self._run(hp)
-            own_choices.checked(hp.space)
+            self._look()
             last = {choice.name: choice.values[-1] for choice in self._choices()}
             hp.values = self.active(last)
-        hp.values = {choice.name: choice.default for choice in self._choices()}
+        asked = {condition.name for parameter in hp.space for condition in parameter.conditions}
+        for choice in self._choices():
+            for value in choice.values if choice.name in asked else ():
+                hp.values = self.active(self._defaults() | {choice.name: value})
+                self._look()
+        hp.values = self._defaults()
+
+    def _look(self) -> None:
+        with contextlib.suppress(InfeasibleError):
+            self._run(self._hyperparameters)
+        own_choices.checked(self._hyperparameters.space)
+
+    def _defaults(self) -> Values:
+        return {choice.name: choice.default for choice in self._choices()}
 
     def _choices(self) -> list[Choice]:
         return own_choices.choices(self._hyperparameters.space)
@@ -76,8 +89,7 @@ class OwnSpace(CandidateSpace):
 
     def canonical(self, values: Values) -> Values:
         """What is in a closed `conditional_scope` is set to its default."""
-        defaults = {choice.name: choice.default for choice in self._choices()}
-        return defaults | self.active(values)
+        return self._defaults() | self.active(values)
 
     def active(self, values: Values) -> Values:
         """The values without those in closed scopes."""
@@ -95,7 +107,7 @@ class OwnSpace(CandidateSpace):
         Raises:
             UserError: none of these can be built.
         """
-        values = {choice.name: choice.default for choice in self._choices()}
+        values = self._defaults()
         for choice in self._choices():
             others = [values | {choice.name: value} for value in choice.values]
             values = max(others, key=self._dearest)
