@@ -104,7 +104,8 @@ class CostLoss(keras.losses.Loss):
         max_mean_macs: the budget; below it the loss is 0.
 
     Raises:
-        UserError: the budget is not between 0 and what the last exit alone costs.
+        UserError: the budget is not between 0 and what the last exit alone costs, or the network
+            has another number of exits.
     """
 
     def __init__(self, costs: ExitCosts, max_mean_macs: float) -> None:
@@ -122,6 +123,11 @@ class CostLoss(keras.losses.Loss):
         self.scale = static - max_mean_macs
 
     def call(self, labels: Tensor, gated: Tensor) -> Tensor:
+        if gated.shape[1] != len(self.costs):
+            raise UserError(
+                f"the costs are of a network with {len(self.costs)} exits, but this one has "
+                f"{gated.shape[1]}; give those of exit_costs(net), where net is without gates"
+            )
         macs = expected_macs(gated[..., -1], self.leave_macs)
         excess = tf.nn.relu(tf.reduce_mean(macs) - self.budget) / self.scale
         return tf.fill(tf.shape(macs), excess)

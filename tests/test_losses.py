@@ -239,6 +239,11 @@ def test_support_matrix_is_the_accuracy_by_class_and_exit() -> None:
     )
 
 
+def test_costs_of_another_network_are_refused() -> None:
+    with pytest.raises(UserError, match="a network with 2 exits, but this one has 3"):
+        CostLoss(COSTS, COSTS.alone_macs(0)).call(LABELS, gated(3))
+
+
 def test_a_support_matrix_fits_its_samples_and_its_network() -> None:
     x, y = np.zeros((8, 8, 8, 1), np.float32), np.arange(8) % CLASSES
     net = add_gates(attach_exits(residual((8, 8, 1), **NARROW), EXITS, classes=CLASSES))
