@@ -24,6 +24,6 @@ def refuse_keras3(*things: Any) -> None:
         if is_keras3(thing):
             convert = ", or convert it: eexit_tf.keras3.from_keras3(model)"
             raise UserError(
-                f"expected an object of tf_keras, got a {type(thing).__name__} of Keras 3; make "
+                f"expected an object of tf_keras, got {type(thing).__name__} of Keras 3; make "
                 f"it with `import tf_keras`{convert if is_keras3(thing, 'models') else ''}"
             )
