@@ -19,11 +19,7 @@ made before in the same folder, or kept in `examples/models`:
                     taught by teacher and deep-taught
     grown-taught    for 9.65 M and 17 M: grown, trained on, taught by deep-taught, large-taught and
                     itself as it was
-    second          for no bound: another network of few weights and many MACs, taught by
-                    large-taught
-    second-taught   for no bound: second, trained on, taught by teacher as well
-    pair            for 17 M: deep-taught and, where that is not sure, the mean of it and
-                    second-taught; nothing is trained
+    grown-again     for 9.65 M and 17 M: grown-taught, trained on in the same way
 
 The other arguments are a data set as for `eexit-tf --dataset`, the folder for what is made, the
 epochs of training (60; 40 for those that are taught) and the seed. A training that was stopped goes
@@ -36,9 +32,7 @@ import sys
 from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from cifar10_designs import DESIGNS, Design
 from growth import begin_with, grow
 from kept_weights import restore
@@ -72,46 +66,6 @@ def trained(name: str, data: ee.Dataset, folder: Path) -> keras.Model:
         return restore(net, MODELS / KEPT[name], data.train.x[:2000])
     net.load_weights(weights)
     return net
-
-
-def pair(data: ee.Dataset, folder: Path) -> keras.Model:
-    """The exits of the deep network, and one that takes the mean of its logits and of the second's.
-
-    Two networks that err differently are better together than one of their size, and the second
-    costs only those samples that the first is not sure of (a committee in a cascade: Wang et al.
-    2022, arXiv 2012.01988).
-    """
-    deep, second = (trained(name, data, folder) for name in ("deep-taught", "second-taught"))
-
-    def renamed(layer: keras.layers.Layer) -> keras.layers.Layer:
-        return type(layer).from_config(layer.get_config() | {"name": f"second_{layer.name}"})
-
-    beside = keras.models.clone_model(second, input_tensors=deep.input, clone_function=renamed)
-    beside.set_weights(second.get_weights())
-    dense = [net.outputs[-1].node.layer for net in (deep, beside)]
-    features = keras.layers.Concatenate(name="both")([averages(net) for net in (deep, beside)])
-    mean = keras.layers.Dense(data.classes, activation="softmax", name="both__mean")
-    net = keras.Model(deep.input, [*deep.outputs, mean(features)])
-    kernels, biases = zip(*(layer.get_weights() for layer in dense), strict=True)
-    mean.set_weights([np.concatenate(kernels) / 2, np.mean(biases, axis=0)])
-    return net
-
-
-def averages(net: keras.Model) -> Any:
-    """What the last head averages, averaged by a convolution.
-
-    In int8 the result of a pooling has the scale of its map, whose largest values are far above its
-    means: these get a few steps, or, where a concatenation asks for a finer scale, the map is cut
-    off. A convolution's result has a scale of its own.
-    """
-    pooling = net.get_layer(f"{net.output_names[-1]}_pool")
-    convolution = keras.layers.DepthwiseConv2D(
-        pooling.pool_size,
-        use_bias=False,
-        depthwise_initializer=keras.initializers.Constant(1 / np.prod(pooling.pool_size)),
-        name=f"{pooling.name}_average",
-    )
-    return keras.layers.Flatten()(convolution(pooling.input))
 
 
 def train(name: str, data: ee.Dataset, epochs: int, folder: Path) -> keras.Model:
@@ -197,17 +151,13 @@ def main(
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     data = ee.load(dataset)
-    if name == "pair":
-        net, bounds = pair(data, folder), {"17M": 17e6}
-    else:
-        design = DESIGNS[name]
-        net = train(name, data, int(epochs or (40 if design.teachers else 60)), folder)
-        bounds = design.bounds
-    if not bounds:
+    design = DESIGNS[name]
+    net = train(name, data, int(epochs or (40 if design.teachers else 60)), folder)
+    if not design.bounds:
         return
     front = ee.policy_front(net, data.validation)
     multi = tflite.quantize(net, data.train, method="ptq")  # loses nothing here
-    for bound, most in bounds.items():
+    for bound, most in design.bounds.items():
         point = front.best(max_mean_macs=most)
         model = tflite.compile(
             multi,

@@ -1,6 +1,6 @@
 """The networks of `cifar10.py`: a stem and stages each, with heads and a training.
 
-All but `searched`, `grown` and `grown-taught` were set by hand.
+All but `searched` and what was grown from it were set by hand.
 """
 
 from collections.abc import Callable
@@ -122,18 +122,6 @@ DESIGNS["deep-taught"] = replace(
     weights=(1, 1, 1, 2, 3),
     bounds={"6.5M": 6.5e6, "9.65M": 9.65e6},
 )
-# Most of its MACs are at the full resolution, where weights are used often: the file stays small.
-DESIGNS["second"] = Design(
-    family=residual,
-    stem=Stem(16),
-    stages=[Stage(32, 2, stride=1), Stage(48, 2), Stage(48, 1)],
-    heads={"block5": "pool_dense"},
-    bounds={},
-    teachers=("large-taught",),
-)
-DESIGNS["second-taught"] = replace(
-    DESIGNS["second"], rate=0.05, after="second", teachers=("teacher", "large-taught")
-)
 # What a search made of `searched`, in the space of `cifar10_growth.py`.
 DESIGNS["grown"] = replace(
     DESIGNS["searched"],
@@ -158,4 +146,9 @@ DESIGNS["grown-taught"] = replace(
     grown=False,
     teachers=("deep-taught", "large-taught", "grown"),
     bounds={"9.65M": 9.55e6, "17M": 17e6},
+)
+DESIGNS["grown-again"] = replace(
+    DESIGNS["grown-taught"],
+    after="grown-taught",
+    teachers=("deep-taught", "large-taught", "grown-taught"),
 )

@@ -76,9 +76,6 @@ def test_cifar10(
         "small": (2.44,),
         "searched": (2.44,),
         "teacher": (),
-        "second": (),
-        "second-taught": (),
-        "pair": (17,),
         "grown": (9.65, 17),
     }
     for name, bounds in designs.items():
