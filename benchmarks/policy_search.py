@@ -211,6 +211,8 @@ def main() -> None:
         size_case(360, 6, 3, 0.0, 1e9),
         size_case(10_000, 4, 1, 0.0, 2e9),
         size_case(10_000, 6, 1, 0.001, 2e9),
+        size_case(10_000, 8, 1, 0.001, 2e9),
+        size_case(10_000, 4, 3, 0.001, 2e9),
     ]
     show("Search (the plain loop's seconds are extrapolated from 300 policies)", sizes)
     against = [aebnas_case(360), aebnas_case(10_000)]

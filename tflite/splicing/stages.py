@@ -60,7 +60,10 @@ class Stages:
 def check_without_branches(model: fb.ModelT) -> None:
     """Raise a `UserError` if the network has branches."""
     if any(schema.op_name(model, op) == "IF" for g in model.subgraphs for op in g.operators):
-        raise UserError("expected a network without IF, got one that leaves early by itself")
+        raise UserError(
+            "expected a network without IF, got one that leaves early by itself; `eexit-tf retune` "
+            "changes its thresholds"
+        )
 
 
 def check_static(model: fb.ModelT) -> None:
