@@ -15,7 +15,7 @@ from eexit_tf.foreign_keras import is_keras3
 from eexit_tf.keras import keras
 from eexit_tf.keras3 import from_keras3
 from eexit_tf.network_costs import readers
-from eexit_tf.sources import call, import_function, is_function, parameters
+from eexit_tf.own_functions import call, import_function, is_function, parameters
 
 FILES = (".h5", ".hdf5", ".keras")
 LINEAR = ("ZeroPadding2D", "AveragePooling2D", "MaxPooling2D", "Flatten", "Reshape")

@@ -3,11 +3,6 @@
 What is read here is not checked yet; `eexit_tf.data` does that for every source alike.
 """
 
-import importlib
-import inspect
-import sys
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eexit_tf.errors import UserError
+from eexit_tf.own_functions import call_explained, import_function, is_function
 
 KERAS_NAMES = ("mnist", "fashion_mnist", "cifar10", "cifar100")
 NAMES = ("digits", *KERAS_NAMES)
@@ -109,83 +105,10 @@ def _read_npz(path: Path) -> Raw:
     return Raw(**arrays)
 
 
-def is_function(name: str) -> bool:
-    """Whether a name has the form `module:function`."""
-    module, colon, function = name.partition(":")
-    return bool(colon) and all(part.isidentifier() for part in [*module.split("."), function])
-
-
-def import_function(what: str, name: str) -> Callable[..., Any]:
-    """The user's own function that `module:function` names.
-
-    Args:
-        what: it is for; begins every message.
-        name: `module:function`.
-
-    Raises:
-        UserError: there is none, or importing it fails.
-    """
-    if not is_function(name):
-        raise UserError(f"{what}: expected module:function")
-    module_name, _, function_name = name.partition(":")
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # the user's own module, beside which the command is typed
-    try:
-        module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:
-        lacking = error.name if isinstance(error, ModuleNotFoundError) else None
-        if lacking is not None and f"{module_name}.".startswith(f"{lacking}."):
-            raise UserError(
-                f"{what}: there is no module {lacking}, neither in {Path.cwd()} nor "
-                f"among what is installed"
-            ) from error
-        raise _error_of_the_user(f"{what}: {module_name} cannot be imported", error) from error
-    function = getattr(module, function_name, None)
-    if not callable(function):
-        raise UserError(
-            f"{what}: {module_name} ({module.__file__}) has no function {function_name}"
-        )
-    found: Callable[..., Any] = function
-    return found
-
-
-def parameters(function: Callable[..., Any], name: str) -> list[inspect.Parameter]:
-    """What the user's own function takes, without keywords that it need not be given.
-
-    Raises:
-        UserError: Python cannot tell.
-    """
-    try:
-        taken = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{name} is no function of yours: {error}") from error
-    return [p for p in taken if p.kind != p.KEYWORD_ONLY]
-
-
-def call(what: str, function: Callable[..., Any], *given: Any, **named: Any) -> Any:
-    """What a function of the user's returns; `sys.exit` in it does not end the command unexplained.
-
-    Args:
-        what: it is for; begins the message.
-        function: any other exception of it is passed on.
-        given, named: what it takes.
-
-    Raises:
-        UserError: it wants to end the process.
-    """
-    try:
-        return function(*given, **named)
-    except SystemExit as error:
-        raise _error_of_the_user(f"{what} wants to end the command", error) from error
-
-
 def _read_function(name: str) -> Raw:
     function = import_function(f"data set {name}", name)
     function_name = name.partition(":")[2]
-    try:
-        value = function()
-    except (Exception, SystemExit) as error:
-        raise _error_of_the_user(f"data set {name}: {function_name}() failed", error) from error
+    value = call_explained(f"data set {name}: {function_name}()", function)
     try:
         (x_train, y_train), (x_test, y_test) = value
     except (TypeError, ValueError) as error:
@@ -194,18 +117,6 @@ def _read_function(name: str) -> Raw:
             f"load_data returns it, but {function_name}() returned {_short(value)}"
         ) from error
     return Raw(x_train, y_train, x_test, y_test)
-
-
-def _error_of_the_user(what: str, error: BaseException) -> UserError:
-    """An error in the user's own code: what it says, and the lines of that code that led to it."""
-    ours = (__file__, importlib.__file__)
-    lines = [
-        f"  {frame.filename}, line {frame.lineno}, in {frame.name}: {frame.line}"
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename not in ours and not frame.filename.startswith("<frozen ")
-    ]
-    said = "".join(traceback.format_exception_only(error)).strip()
-    return UserError("\n".join([f"{what}: {said}", *lines[-8:]]))
 
 
 def _short(value: object) -> str:

@@ -12,9 +12,9 @@ from eexit_tf.errors import UserError
 from eexit_tf.exits import keep_exits
 from eexit_tf.keras import keras
 from eexit_tf.network_costs import exit_costs, has_softmax
+from eexit_tf.own_functions import call, import_function, parameters
 from eexit_tf.own_models import functional, restart_names
 from eexit_tf.policy_search.bits import MOST_EXITS
-from eexit_tf.sources import call, import_function, parameters
 from eexit_tf.tuners import own_choices
 from eexit_tf.tuners.candidates import CandidateSpace, Values
 from eexit_tf.tuners.failures import InfeasibleError, infeasible_networks
