@@ -1,6 +1,6 @@
 """Where data comes from: built-in names, `.npz` files, folders of images, the user's functions.
 
-What is read here is not checked yet; `eexit_tf.data` does that for every source alike.
+What is read here is not checked yet; `eexit_tf.raw_checks` does that for every source alike.
 """
 
 from pathlib import Path

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from eexit_tf.augmentation import Augmentation
 from eexit_tf.batches import batches
-from eexit_tf.data import Samples, check_finite, check_labels
+from eexit_tf.data import Samples, check_labels
 from eexit_tf.errors import UserError
 from eexit_tf.files import write_bytes
 from eexit_tf.foreign_keras import refuse_keras3
@@ -21,6 +21,7 @@ from eexit_tf.losses import CascadeCrossEntropy, Distillation, JointCrossEntropy
 from eexit_tf.network_costs import check_softmax
 from eexit_tf.outputs import ExitOutputs
 from eexit_tf.ranges import check_count, check_not_negative
+from eexit_tf.raw_checks import check_finite
 from eexit_tf.reporter import Reporter
 from eexit_tf.stacking import Stack
 
