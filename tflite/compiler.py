@@ -17,7 +17,7 @@ from eexit_tf.tflite.model import CompiledModel, MultiExit
 from eexit_tf.tflite.outputs import exit_outputs
 from eexit_tf.tflite.splicing import spliced
 from eexit_tf.tflite.splicing.metadata import add_metadata
-from eexit_tf.tflite.splicing.normalize import normalize
+from eexit_tf.tflite.splicing.normalize import ADVICE, normalize
 from eexit_tf.tflite.splicing.signatures import select
 from eexit_tf.tflite.splicing.splice import splice
 from eexit_tf.vocabulary import LEVELS, Bounds, Exit, OperatingPoint
@@ -133,9 +133,8 @@ def compile_file(
     """
     model = select(flatbuffer.read(read_bytes(path)), signature)
     outputs, names = schema.outputs_by_name(model), order_by_cost(model)
-    advice = "; if some of them are no exits, name those that are with --exits"
     if exits is not None:
-        chosen, advice = {resolve(model, name) for name in exits}, ""
+        chosen = {resolve(model, name) for name in exits}
         names = [name for name in names if outputs[name] in chosen]
     if len(names) < 2:
         having = "one output" if exits is None else f"{len(names)} of its outputs named as exits"
@@ -146,7 +145,7 @@ def compile_file(
     content = splice(
         flatbuffer.write(model),
         names,
-        spliced.int8_thresholds(names, thresholds, advice),
+        spliced.int8_thresholds(names, thresholds, ADVICE if exits is None else ""),
         labels=class_names,
         confidence=confidence,
         runtime_thresholds=runtime_thresholds,

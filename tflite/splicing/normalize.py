@@ -19,7 +19,7 @@ from eexit_tf.tflite.splicing.dense_as_conv import dense_as_conv
 from eexit_tf.vocabulary import MOST_INT8_CLASSES
 
 ADVICE = "; if one of the outputs is no exit, name those that are with --exits"
-"""Ends what is said of an output that cannot be an exit."""
+"""Ends what is said where an output is, or may be, no exit."""
 _SOFTMAX_VERSION = 2
 _CONVERSIONS = {"DEQUANTIZE", "QUANTIZE"}
 _SCORES = {"LOGISTIC", "SOFTMAX"}
