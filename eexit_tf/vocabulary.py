@@ -15,6 +15,7 @@ from math import log
 from typing import Any
 
 from eexit_tf.errors import UserError
+from eexit_tf.ranges import check_part
 
 LEVELS = 256
 """How many values a confidence has."""
@@ -80,8 +81,8 @@ class Bounds:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UserError(f"{name} must be more than 0, but is {value}")
-        if self.min_accuracy is not None and not 0 <= self.min_accuracy <= 1:
-            raise UserError(f"min_accuracy must be from 0 to 1, but is {self.min_accuracy}")
+        if self.min_accuracy is not None:
+            check_part("min_accuracy", self.min_accuracy)
 
     def to_json(self) -> dict[str, float | None]:
         return asdict(self)
