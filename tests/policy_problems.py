@@ -1,0 +1,53 @@
+"""Small random problems of choosing a policy, and every policy that there is for one."""
+
+from collections.abc import Iterator
+from itertools import combinations, product
+
+import numpy as np
+from hypothesis import strategies as st
+
+from eexit_tf.costs import ExitCosts
+from eexit_tf.outputs import ExitOutputs
+from eexit_tf.policies import Policy
+from eexit_tf.vocabulary import Exit
+
+
+def every_policy(outputs: ExitOutputs) -> Iterator[Policy]:
+    """All policies whose thresholds are levels that occur: the others do the same as these."""
+    exits = range(len(outputs.levels))
+    levels = [sorted({int(v) for v in row} - {0}) for row in outputs.levels]
+    for size in range(1, len(exits) + 1):
+        for chosen in combinations(exits, size):
+            for early in product(*(levels[i] for i in chosen[:-1])):
+                yield Policy(chosen, (*early, 0))
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> tuple[ExitOutputs, ExitCosts]:
+    """A few exits and samples, few levels, confidences that know a little; shared taps."""
+    exits = draw(st.integers(1, 4))
+    samples = draw(st.integers(1, 12))
+    few = draw(st.integers(1, 5 if exits < 4 else 4))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    right = rng.random((exits, samples)) < np.linspace(0.4, 0.9, exits)[:, None]
+    palette = np.sort(rng.choice(256, few, replace=False))
+    if draw(st.booleans()):
+        palette[-1] = 255
+    skill = draw(st.sampled_from([0.0, 0.3, 0.7]))
+    raw = np.clip(rng.random((exits, samples)) * (1 - skill) + skill * right, 0, 0.999)
+    levels = palette[(raw * few).astype(int)].astype(np.uint8)
+    trunk = np.cumsum(rng.integers(0, 4, exits) * 10) + 5
+    return ExitOutputs(levels, right), some_costs(
+        trunk, rng.integers(0, 9, exits), int(rng.integers(0, 3))
+    )
+
+
+def some_costs(trunk: np.ndarray, heads: np.ndarray, decision: int = 1) -> ExitCosts:
+    return ExitCosts(
+        exits=tuple(Exit(f"block{i}") for i in range(len(trunk))),
+        trunk_macs=tuple(int(v) for v in trunk),
+        head_macs=tuple(int(v) for v in heads),
+        trunk_params=tuple(int(v) * 2 for v in trunk),
+        head_params=tuple(int(v) * 3 for v in heads),
+        decision=decision,
+    )

@@ -1,0 +1,176 @@
+"""The search for policies against brute force."""
+
+from itertools import combinations
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from policy_problems import every_policy, problems, some_costs
+
+from eexit_tf.costs import ExitCosts
+from eexit_tf.errors import UserError
+from eexit_tf.outputs import ExitOutputs
+from eexit_tf.pareto import pareto_front
+from eexit_tf.policies import Policy, PolicyScore, score, search_policies
+from eexit_tf.policy_search import branches, cuts
+from eexit_tf.policy_search import search as search_module
+from eexit_tf.policy_search.neighbours import Neighbours
+from eexit_tf.vocabulary import Bounds
+
+
+def front_of(scores: list[PolicyScore]) -> list[tuple[int, int]]:
+    front = pareto_front([s.correct for s in scores], [s.total_macs for s in scores])
+    return [(scores[i].correct, scores[i].total_macs) for i in front]
+
+
+@settings(max_examples=150, deadline=None)
+@pytest.mark.parametrize("branching", [0.0, 1.0], ids=["cuts", "branches"])
+@given(problem=problems())
+def test_the_search_misses_nothing(
+    branching: float, problem: tuple[ExitOutputs, ExitCosts]
+) -> None:
+    outputs, costs = problem
+    with patch.object(search_module, "BRANCHING", branching):
+        found = search_policies(outputs, costs)
+    every = [score(policy, outputs, costs) for policy in every_policy(outputs)]
+    assert [(s.correct, s.total_macs) for _, s in found.found] == front_of(every)
+    assert all(score(policy, outputs, costs) == s for policy, s in found.found)
+    assert found.gap == 0
+
+
+@pytest.mark.parametrize("branching", [0.0, 1.0], ids=["cuts", "branches"])
+@settings(max_examples=100, deadline=None)
+@given(problem=problems(), tolerance=st.sampled_from([0.1, 0.25, 0.5]))
+def test_the_tolerance_is_kept(
+    branching: float, problem: tuple[ExitOutputs, ExitCosts], tolerance: float
+) -> None:
+    outputs, costs = problem
+    with patch.object(search_module, "BRANCHING", branching):
+        search = search_policies(outputs, costs, tolerance=tolerance)
+    found = [s for _, s in search.found]
+    assert search.gap <= tolerance
+    assert front_of(found) == [(s.correct, s.total_macs) for s in found]
+    for policy in every_policy(outputs):
+        s = score(policy, outputs, costs)
+        assert any(
+            f.total_macs <= s.total_macs and f.accuracy >= s.accuracy - search.gap - 1e-12
+            for f in found
+        )
+
+
+@pytest.mark.parametrize("branching", [0.0, 1.0], ids=["cuts", "branches"])
+@settings(max_examples=150, deadline=None)
+@given(problem=problems(), data=st.data())
+def test_bounds_are_kept_and_nothing_within_them_is_missed(
+    branching: float, problem: tuple[ExitOutputs, ExitCosts], data: st.DataObject
+) -> None:
+    outputs, costs = problem
+    every = [score(policy, outputs, costs) for policy in every_policy(outputs)]
+    limit = data.draw(st.sampled_from(every))
+    which = data.draw(st.lists(st.sampled_from(["macs", "mean", "params", "accuracy"]), min_size=1))
+    bounds = Bounds(
+        max_macs=limit.max_macs if "macs" in which else None,
+        max_mean_macs=limit.mean_macs if "mean" in which else None,
+        max_params=limit.params if "params" in which else None,
+        min_accuracy=limit.accuracy if "accuracy" in which else None,
+    )
+    tolerance = data.draw(st.sampled_from([0.0, 0.0, 0.2]))
+    with patch.object(search_module, "BRANCHING", branching):
+        search = search_policies(outputs, costs, bounds, tolerance)
+    found = [s for _, s in search.found]
+    assert all(s.meets(bounds) for s in found)
+    within = [s for s in every if s.meets(bounds)]
+    if tolerance == 0:
+        assert [(s.correct, s.total_macs) for s in found] == front_of(within)
+    for s in within:
+        assert any(
+            f.total_macs <= s.total_macs and f.accuracy >= s.accuracy - tolerance - 1e-12
+            for f in found
+        )
+
+
+@pytest.mark.parametrize("branching", [0.0, 1.0], ids=["cuts", "branches"])
+@settings(max_examples=100, deadline=None)
+@given(problem=problems(), effort=st.sampled_from([0.0, 300.0, 3000.0]), forgetful=st.booleans())
+def test_a_search_that_stops_early_says_how_good_it_is(
+    branching: float, problem: tuple[ExitOutputs, ExitCosts], effort: float, forgetful: bool
+) -> None:
+    outputs, costs = problem
+    bytes_ = 0 if forgetful else 1 << 20
+    with (
+        patch.object(search_module, "BRANCHING", branching),
+        patch.multiple(branches, MEMORY_BYTES=bytes_, BATCH=2),
+        patch.multiple(cuts, MEMORY_BYTES=bytes_, BATCH=2),
+        patch.object(Neighbours, "run"),  # good policies from the start would hide the gap
+    ):
+        search = search_policies(outputs, costs, effort=effort)
+    for policy in every_policy(outputs):
+        s = score(policy, outputs, costs)
+        found = [f.accuracy for _, f in search.found if f.total_macs <= s.total_macs]
+        assert max(found, default=0) >= s.accuracy - search.gap - 1e-12
+
+
+def test_most_samples_at_the_highest_level() -> None:
+    rng = np.random.default_rng(5)
+    right = rng.random((3, 200)) < np.array([[0.7], [0.8], [0.9]])
+    levels = np.where(rng.random((3, 200)) < 0.8, 255, rng.integers(250, 255, (3, 200)))
+    outputs = ExitOutputs(levels.astype(np.uint8), right)
+    costs = some_costs(np.array([10, 20, 40]), np.array([1, 1, 1]))
+    every = [score(policy, outputs, costs) for policy in every_policy(outputs)]
+    search = search_policies(outputs, costs)
+    assert [(s.correct, s.total_macs) for _, s in search.found] == front_of(every)
+
+
+def test_the_same_search_finds_the_same() -> None:
+    rng = np.random.default_rng(6)
+    outputs = ExitOutputs(
+        rng.integers(0, 256, (6, 100)).astype(np.uint8), rng.random((6, 100)) < 0.7
+    )
+    costs = some_costs(np.array([10, 10, 20, 20, 40, 40]), np.array([1, 3, 1, 3, 1, 3]))
+    one, other = (search_policies(outputs, costs, effort=1e6) for _ in range(2))
+    assert one == other
+    assert one.gap > 0
+
+
+def test_bounds_that_nothing_keeps_find_nothing() -> None:
+    outputs = ExitOutputs(np.full((2, 3), 7, np.uint8), np.ones((2, 3), bool))
+    costs = some_costs(np.array([5, 9]), np.array([1, 1]))
+    assert search_policies(outputs, costs, Bounds(max_macs=5)).found == ()
+
+
+def test_too_many_exits_are_refused() -> None:
+    outputs = ExitOutputs(np.zeros((65, 3), np.uint8), np.zeros((65, 3), np.bool_))
+    costs = some_costs(np.arange(1, 66), np.ones(65, int))
+    with pytest.raises(UserError, match="65 exits to choose from; expected 64 at most"):
+        search_policies(outputs, costs)
+
+
+def test_the_number_of_policies_is_counted_as_defined() -> None:
+    def brute(exits: int) -> int:
+        subsets = (c for n in range(1, exits + 1) for c in combinations(range(exits), n))
+        return sum(255 ** (len(chosen) - 1) for chosen in subsets)
+
+    for exits in range(1, 5):
+        outputs = ExitOutputs(np.zeros((exits, 2), np.uint8), np.ones((exits, 2), bool))
+        costs = some_costs(np.arange(1, exits + 1), np.ones(exits))
+        search = search_policies(outputs, costs)
+        assert search.evaluated_policies == brute(exits)
+        assert search.explicit >= exits
+
+
+def test_one_exit_has_one_policy() -> None:
+    outputs = ExitOutputs(np.array([[3, 200]], np.uint8), np.array([[True, False]]))
+    search = search_policies(outputs, some_costs(np.array([10]), np.array([2])))
+    assert [(p, s.correct, s.total_macs) for p, s in search.found] == [(Policy((0,), (0,)), 1, 24)]
+
+
+def test_thresholds_lie_halfway_between_the_levels_they_separate() -> None:
+    outputs = ExitOutputs(
+        np.array([[100, 201, 255], [0, 0, 0]], np.uint8),
+        np.array([[False, True, True], [True, False, False]]),
+    )
+    search = search_policies(outputs, some_costs(np.array([10, 100]), np.array([1, 1])))
+    assert search.found[-1][0] == Policy((0, 1), (151, 0))
+    assert search.found[-1][1].correct == 3
