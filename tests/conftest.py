@@ -125,3 +125,33 @@ def projects(early_file: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
     for kind in FORMATS:
         export(early_file, folder / kind, format=kind)
     return {kind: folder / kind for kind in FORMATS}
+
+
+@pytest.fixture(scope="session")
+def board_network() -> bytes:
+    """A self-exiting network with three exits that takes 64 bytes and knows four classes."""
+    from board_networks import early_network
+
+    return early_network()
+
+
+@pytest.fixture
+def board_file(board_network: bytes, tmp_path: Path) -> Path:
+    """The same as `model.tflite` in the test's folder."""
+    path = tmp_path / "model.tflite"
+    path.write_bytes(board_network)
+    return path
+
+
+@pytest.fixture(scope="session")
+def board_program(board_network: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The firmware with it and its last exit alone, built for the host."""
+    from board_networks import static_network
+    from host_firmware import build_for_host
+
+    from eexit_tf.tflite.benchmarking.devices import Network
+
+    if shutil.which("g++") is None:
+        pytest.skip("needs g++")
+    networks = [Network(board_network), Network(static_network(board_network))]
+    return build_for_host(tmp_path_factory.mktemp("firmware"), networks)

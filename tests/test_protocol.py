@@ -3,12 +3,13 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as fb
+from host_firmware import build_for_host, expected
 from numpy.typing import NDArray
 
 from eexit_tf.tflite.benchmarking import firmware, qemu
@@ -17,7 +18,6 @@ from eexit_tf.tflite.benchmarking.ports import Port
 from eexit_tf.tflite.benchmarking.protocol import Firmware
 
 INPUT_BYTES = 40  # more than one command holds
-CLASSES = 4
 
 
 class FakeNetwork(Network):
@@ -36,19 +36,6 @@ class FakeNetwork(Network):
 
 
 NETWORKS = (FakeNetwork(b"early"), FakeNetwork(b"static"))
-
-
-def build_for_host(folder: Path, networks: Sequence[Network]) -> Path:
-    """The firmware with the stand-in, as a program; without CMake, if there is none."""
-    if shutil.which("cmake"):
-        return firmware.build("host", networks, None, folder)
-    models, sources = firmware.write_models(folder, networks), firmware.SOURCES
-    parts = ("src/main.cc", "src/protocol.cc", "networks/fake.cc", "boards/host/board.cc")
-    program = folder / "benchmark"
-    command = ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-fno-exceptions", "-fno-rtti"]
-    command += [f"-I{sources / 'src'}", "-o", str(program), str(models / "models.cc")]
-    subprocess.run([*command, *(str(sources / part) for part in parts)], check=True)
-    return program
 
 
 @pytest.fixture(scope="module")
@@ -77,12 +64,6 @@ def said(program: Path, commands: bytes) -> list[str]:
     after = lines.index("m-init-done") + 1
     assert lines[after] == "m-ready"
     return [line for line in lines[after + 1 :] if not line.startswith("m-lap-")]
-
-
-def expected(sample: NDArray[np.int8], network: int) -> list[int]:
-    """The scores that the stand-in gives."""
-    sums = [k + network + int(sample[k::CLASSES].astype(np.int64).sum()) for k in range(CLASSES)]
-    return np.array(sums).astype(np.uint8).view(np.int8).tolist()
 
 
 def test_says_what_mlperf_tiny_says(program: Path) -> None:
