@@ -7,7 +7,6 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.tflite import schema
-from eexit_tf.tflite.splicing.spliced import THRESHOLD_TENSOR
 
 _VERSIONS = {
     fb.BuiltinOperator.ARG_MAX: 2,
@@ -116,12 +115,15 @@ class Graph:
         self._constants: dict[tuple[int, tuple[int, ...], bytes], int] = {}
 
     def tensor(self, index: int) -> int:
-        """The position here of a tensor of the source, copied when first asked for."""
+        """The position here of a tensor of the source, copied when first asked for.
+
+        Names are flash that no runtime needs, in small networks more than weights: constants have
+        none, and of the layers that were fused into one, maps are called after the first.
+        """
         if index not in self._copied:
             old = self.source.tensors[index]
-            name = schema.text(old.name)
-            if name.startswith(THRESHOLD_TENSOR) and schema.is_constant(self.builder.old, old):
-                name = f"source_{name}"  # or `retune` would take a weight for a threshold
+            constant = schema.is_constant(self.builder.old, old)
+            name = "" if constant else schema.text(old.name).split(";")[0]
             self._copied[index] = self.like(old, name, buffer=old.buffer)
         return self._copied[index]
 
