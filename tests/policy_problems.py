@@ -25,9 +25,9 @@ def every_policy(outputs: ExitOutputs) -> Iterator[Policy]:
 @st.composite
 def problems(draw: st.DrawFn) -> tuple[ExitOutputs, ExitCosts]:
     """A few exits and samples, few levels, confidences that know a little; shared taps."""
-    exits = draw(st.integers(1, 4))
-    samples = draw(st.integers(1, 12))
-    few = draw(st.integers(1, 5 if exits < 4 else 4))
+    exits = draw(st.sampled_from([1, 2, 3, 4, 5, 6, 6]))
+    samples = draw(st.sampled_from([1, 2, 3, 5, 8, 12, 30, 30]))
+    few = draw(st.integers(1, {4: 5, 5: 4, 6: 3}.get(exits, 5)))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     right = rng.random((exits, samples)) < np.linspace(0.4, 0.9, exits)[:, None]
     palette = np.sort(rng.choice(256, few, replace=False))
@@ -37,9 +37,9 @@ def problems(draw: st.DrawFn) -> tuple[ExitOutputs, ExitCosts]:
     raw = np.clip(rng.random((exits, samples)) * (1 - skill) + skill * right, 0, 0.999)
     levels = palette[(raw * few).astype(int)].astype(np.uint8)
     trunk = np.cumsum(rng.integers(0, 4, exits) * 10) + 5
-    return ExitOutputs(levels, right), some_costs(
-        trunk, rng.integers(0, 9, exits), int(rng.integers(0, 3))
-    )
+    heads = rng.integers(0, draw(st.sampled_from([9, 60])), exits)
+    costs = some_costs(trunk, heads, int(rng.integers(0, 6)))
+    return ExitOutputs(levels, right), costs
 
 
 def some_costs(trunk: np.ndarray, heads: np.ndarray, decision: int = 1) -> ExitCosts:

@@ -1,5 +1,6 @@
 """The search for policies against brute force."""
 
+from contextlib import ExitStack
 from itertools import combinations
 from unittest.mock import patch
 
@@ -25,14 +26,17 @@ def front_of(scores: list[PolicyScore]) -> list[tuple[int, int]]:
     return [(scores[i].correct, scores[i].total_macs) for i in front]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=400, deadline=None)
 @pytest.mark.parametrize("branching", [0.0, 1.0], ids=["cuts", "branches"])
-@given(problem=problems())
+@given(problem=problems(), opened=st.booleans())
 def test_the_search_misses_nothing(
-    branching: float, problem: tuple[ExitOutputs, ExitCosts]
+    branching: float, problem: tuple[ExitOutputs, ExitCosts], opened: bool
 ) -> None:
+    """Each of the two ways alone, also where no good policies are known from the start."""
     outputs, costs = problem
-    with patch.object(search_module, "BRANCHING", branching):
+    with patch.multiple(search_module, BRANCHING=branching, FEW=0), ExitStack() as stack:
+        if not opened:
+            stack.enter_context(patch.object(Neighbours, "run"))
         found = search_policies(outputs, costs)
     every = [score(policy, outputs, costs) for policy in every_policy(outputs)]
     assert [(s.correct, s.total_macs) for _, s in found.found] == front_of(every)
@@ -47,7 +51,7 @@ def test_the_tolerance_is_kept(
     branching: float, problem: tuple[ExitOutputs, ExitCosts], tolerance: float
 ) -> None:
     outputs, costs = problem
-    with patch.object(search_module, "BRANCHING", branching):
+    with patch.multiple(search_module, BRANCHING=branching, FEW=0):
         search = search_policies(outputs, costs, tolerance=tolerance)
     found = [s for _, s in search.found]
     assert search.gap <= tolerance
@@ -77,7 +81,7 @@ def test_bounds_are_kept_and_nothing_within_them_is_missed(
         min_accuracy=limit.accuracy if "accuracy" in which else None,
     )
     tolerance = data.draw(st.sampled_from([0.0, 0.0, 0.2]))
-    with patch.object(search_module, "BRANCHING", branching):
+    with patch.multiple(search_module, BRANCHING=branching, FEW=0):
         search = search_policies(outputs, costs, bounds, tolerance)
     found = [s for _, s in search.found]
     assert all(s.meets(bounds) for s in found)
@@ -100,7 +104,7 @@ def test_a_search_that_stops_early_says_how_good_it_is(
     outputs, costs = problem
     bytes_ = 0 if forgetful else 1 << 20
     with (
-        patch.object(search_module, "BRANCHING", branching),
+        patch.multiple(search_module, BRANCHING=branching, FEW=0),
         patch.multiple(branches, MEMORY_BYTES=bytes_, BATCH=2),
         patch.multiple(cuts, MEMORY_BYTES=bytes_, BATCH=2),
         patch.object(Neighbours, "run"),  # good policies from the start would hide the gap

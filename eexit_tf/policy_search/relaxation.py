@@ -112,8 +112,9 @@ class Relaxation:
             len(boxes) * self.exits * self.slots,
         ).reshape(*shape, self.slots)
         np.cumsum(gain, axis=2, out=gain)
-        # Exits that may be left out: asking costs at least this.
-        sure = _from_here_on(boxes.leaves + charged)
+        # Exits that may be left out: asking costs at least this, of those who leave further on.
+        # Who leaves there has paid for it already.
+        sure = _from_here_on(boxes.leaves + charged) - boxes.leaves - charged
         asking = np.where(some & ~every, price * self.asking * sure, 0.0)
         gain = gain - asking[:, :, None] * (np.arange(self.slots) <= self.top[:, None])
         most_gain = gain.max(axis=2)
