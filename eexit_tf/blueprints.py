@@ -18,7 +18,9 @@ Shape = tuple[int, int, int]
 """(height, width, channels)."""
 Sides = tuple[int, int]
 """(height, width)."""
-Kind = Literal["input", "layers", "conv", "depthwise", "add", "average", "maximum", "classify"]
+Kind = Literal[
+    "input", "conv", "depthwise", "add", "average", "maximum", "classify", "move", "folded"
+]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -26,7 +28,8 @@ class Unit:
     """One operator of the deployed network, and the units whose outputs it reads.
 
     Attributes:
-        kind: what it computes; `layers` are those of a network that was not described here.
+        kind: what it computes. Only networks that were not described here have units that move
+            data (such as a concatenation) or that are folded into the one before.
         name: of the Keras layer that gives its output; unique in a network.
         inputs: the units before it.
         shape: of its output; (1, 1, classes) of a classifier.

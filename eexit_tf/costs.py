@@ -28,7 +28,8 @@ from dataclasses import dataclass
 from math import prod
 
 from eexit_tf.confidences import Confidence
-from eexit_tf.vocabulary import Exit
+from eexit_tf.memory import ExitMemory
+from eexit_tf.vocabulary import Bounds, Exit
 
 
 def conv_macs(output: Sequence[int], kernel: Sequence[int], input_channels: int) -> int:
@@ -74,6 +75,7 @@ class ExitCosts:
         trunk_macs, trunk_params: cumulative, backbone up to each tap.
         head_macs, head_params: of each head alone.
         decision: MACs of one decision (`decision_macs`).
+        memory: estimates of flash and arena, where there are some.
     """
 
     exits: tuple[Exit, ...]
@@ -82,6 +84,7 @@ class ExitCosts:
     trunk_params: tuple[int, ...]
     head_params: tuple[int, ...]
     decision: int
+    memory: ExitMemory | None = None
 
     def __post_init__(self) -> None:
         lengths = {
@@ -116,3 +119,20 @@ class ExitCosts:
     def params(self, chosen: Sequence[int]) -> int:
         """Weights and biases of the network cut down to the chosen exits."""
         return self.trunk_params[chosen[-1]] + sum(self.head_params[i] for i in chosen)
+
+    def flash_bytes(self, chosen: Sequence[int]) -> int | None:
+        """Estimated, of the file with just the chosen exits; none if unknown."""
+        return None if self.memory is None else self.memory.flash_bytes(chosen)
+
+    def arena_bytes(self, chosen: Sequence[int]) -> int | None:
+        """Estimated, of the arena that TFLM needs for that file; none if unknown."""
+        return None if self.memory is None else self.memory.arena_bytes(chosen)
+
+    def keep(self, chosen: Sequence[int], bounds: Bounds) -> bool:
+        """Whether a network with just the chosen exits keeps the bounds that it can break."""
+        return bounds.allow(
+            max_macs=self.leave_macs(chosen)[-1],
+            params=self.params(chosen),
+            flash_bytes=self.flash_bytes(chosen),
+            arena_bytes=self.arena_bytes(chosen),
+        )

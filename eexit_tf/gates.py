@@ -4,7 +4,7 @@ A gate turns an exit's features into c_i, how sure the exit is of being right; t
 1. Here the expected cost has a real gradient, and executed heads are charged.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -133,7 +133,7 @@ class CostLoss(keras.losses.Loss):
         return tf.fill(tf.shape(macs), excess)
 
     def get_config(self) -> dict[str, Any]:
-        return {"costs": asdict(self.costs), "max_mean_macs": self.budget}
+        return {"costs": asdict(replace(self.costs, memory=None)), "max_mean_macs": self.budget}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "CostLoss":

@@ -5,19 +5,18 @@ Keras's layers are known by their class's name, so that this needs no TensorFlow
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any
 
 from eexit_tf import costs
-from eexit_tf.blueprints import Unit
+from eexit_tf.blueprints import Kind, Unit
 from eexit_tf.costs import ExitCosts
 from eexit_tf.errors import UserError
 from eexit_tf.foreign_keras import refuse_keras3
+from eexit_tf.memory_estimates import exit_memory
 from eexit_tf.vocabulary import Exit
-
-Part = TypeVar("Part")
-"""Of a network: the name of a layer, or a unit of a description."""
 
 FREE = {
     "InputLayer",
@@ -32,6 +31,22 @@ FREE = {
 }
 """Layers that cost nothing: folded into the layer before, active in training alone, or moving
 data. (A ReLU behind an addition is fused into it as well.)"""
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        "InputLayer": "input",
+        "Conv2D": "conv",
+        "SeparableConv2D": "conv",
+        "DepthwiseConv2D": "depthwise",
+        "Add": "add",
+        "AveragePooling2D": "average",
+        "GlobalAveragePooling2D": "average",
+        "MaxPooling2D": "maximum",
+        "GlobalMaxPooling2D": "maximum",
+        "ZeroPadding2D": "move",
+        "Concatenate": "move",
+    }
+)
+"""What kinds of units layers are, but for those that may be classifiers."""
 SCORES = ("Dense", "Activation")
 """Layers that classifiers end in."""
 NO_SOFTMAX = ("linear", "relu", "sigmoid", "tanh")
@@ -108,49 +123,54 @@ def exit_costs(net: Any) -> ExitCosts:
             layer is called more than once, or the network is one of Keras 3.
     """
     refuse_keras3(net)
-    exits = [Exit.parse(name) for name in net.output_names]
     ancestors(*net.outputs)  # refuses a layer that two exits call
-    needs = [ancestors(output) for output in net.outputs]
-    layers = {layer.name: layer for layer in net.layers}
-    loads = {
-        name: (layer_macs(layers[name]), layer_params(layers[name])) for name in set().union(*needs)
-    }
-    return _in_order(exits, needs, loads, int(net.outputs[0].shape[-1]))
+    units = layer_units(net)
+    return described_costs(
+        {
+            Exit.parse(name): units[output.node.layer.name]
+            for name, output in zip(net.output_names, net.outputs, strict=True)
+        }
+    )
+
+
+def layer_units(net: Any) -> dict[str, Unit]:
+    """The layers of a functional model as units, by name, each behind those that it reads."""
+    units: dict[str, Unit] = {}
+    waiting = [output.node for output in reversed(net.outputs)]
+    while waiting:
+        node = waiting[-1]
+        missing = [parent for parent in node.parent_nodes if parent.layer.name not in units]
+        if missing:
+            waiting.extend(reversed(missing))
+            continue
+        layer = waiting.pop().layer
+        if layer.name not in units:
+            inputs = tuple(units[parent.layer.name] for parent in node.parent_nodes)
+            units[layer.name] = _unit(layer, inputs)
+    return units
+
+
+def _unit(layer: Any, inputs: tuple[Unit, ...]) -> Unit:
+    name = type(layer).__name__
+    kind = KINDS.get(name, "folded")
+    if name == "Dense" or (kind == "folded" and has_softmax(layer)):
+        kind = "classify" if has_softmax(layer) else "conv"
+    height, width, channels = (1, 1, *layer.output.shape[1:])[-3:]
+    shape = (height, width, channels)
+    if name == "SeparableConv2D":  # whose costs are all the second operator's here
+        between = (height, width, inputs[0].shape[2] * layer.depth_multiplier)
+        inputs = (Unit("depthwise", f"{layer.name}_depthwise", inputs, between),)
+    return Unit(kind, layer.name, inputs, shape, layer_macs(layer), layer_params(layer))
 
 
 def described_costs(exits: Mapping[Exit, Unit]) -> ExitCosts:
     """As `exit_costs`, of a network that is only described: a classifier for each exit."""
-    needed: dict[Unit, frozenset[Unit]] = {}
-    needs = [_units(unit, needed) for unit in exits.values()]
-    loads = {unit: (unit.macs, unit.params) for unit in needed}
-    return _in_order(list(exits), needs, loads, next(iter(exits.values())).shape[2])
-
-
-def trunk_macs(taps: Iterable[Unit]) -> list[int]:
-    """What the network up to each of these units costs."""
-    needed: dict[Unit, frozenset[Unit]] = {}
-    return [sum(unit.macs for unit in _units(tap, needed)) for tap in taps]
-
-
-def _in_order(
-    exits: Sequence[Exit],
-    needs: Sequence[Set[Part]],
-    loads: Mapping[Part, tuple[int, int]],
-    classes: int,
-) -> ExitCosts:
-    """Costs from the parts that each exit needs, and the MACs and parameters of each part."""
-    times = Counter(itertools.chain.from_iterable(needs))
+    needs = _needs(exits.values())
+    times = Counter(itertools.chain.from_iterable(needs[unit] for unit in exits.values()))
     shared = {part for part, count in times.items() if count > 1}
-
-    def total(parts: Set[Part]) -> tuple[int, int]:
-        return sum(loads[part][0] for part in parts), sum(loads[part][1] for part in parts)
-
     entries = sorted(
-        (
-            (need & shared, total(need - shared), exit_)
-            for need, exit_ in zip(needs, exits, strict=True)
-        ),
-        key=lambda entry: (len(entry[0]), entry[1][0], entry[2].name),
+        ((needs[unit] & shared, needs[unit] - shared, exit_) for exit_, unit in exits.items()),
+        key=lambda entry: (len(entry[0]), _macs(entry[1]), entry[2].name),
     )
     for (earlier, _, first), (later, _, second) in itertools.pairwise(entries):
         if not earlier <= later:
@@ -158,23 +178,47 @@ def _in_order(
                 f"exits {first.name} and {second.name} sit on branches of which neither "
                 f"contains the other, so neither comes first; tap the backbone along one path"
             )
-    trunks = [total(trunk) for trunk, _, _ in entries]
+    trunks, heads, in_order = zip(*entries, strict=True)
     return ExitCosts(
-        exits=tuple(exit_ for _, _, exit_ in entries),
-        trunk_macs=tuple(macs for macs, _ in trunks),
-        head_macs=tuple(head[0] for _, head, _ in entries),
-        trunk_params=tuple(params for _, params in trunks),
-        head_params=tuple(head[1] for _, head, _ in entries),
-        decision=costs.decision_macs(classes),
+        exits=in_order,
+        trunk_macs=tuple(map(_macs, trunks)),
+        head_macs=tuple(map(_macs, heads)),
+        trunk_params=tuple(map(_params, trunks)),
+        head_params=tuple(map(_params, heads)),
+        decision=costs.decision_macs(next(iter(exits.values())).shape[2]),
+        memory=exit_memory(list(needs), trunks, heads),
     )
 
 
-def _units(unit: Unit, needed: dict[Unit, frozenset[Unit]]) -> frozenset[Unit]:
-    """A unit and all that it needs."""
-    if unit not in needed:
-        before = [_units(source, needed) for source in unit.inputs]
-        needed[unit] = frozenset().union([unit], *before)
-    return needed[unit]
+def trunk_macs(taps: Sequence[Unit]) -> list[int]:
+    """What the network up to each of these units costs."""
+    needs = _needs(taps)
+    return [_macs(needs[tap]) for tap in taps]
+
+
+def _needs(wanted: Iterable[Unit]) -> dict[Unit, frozenset[Unit]]:
+    """What each unit needs, itself too, of all that the wanted ones need, in order."""
+    needs: dict[Unit, frozenset[Unit]] = {}
+    for last in wanted:
+        # A loop, as Python's recursion ends before deep networks do.
+        waiting = [last]
+        while waiting:
+            missing = [source for source in waiting[-1].inputs if source not in needs]
+            if missing:
+                waiting.extend(reversed(missing))
+                continue
+            unit = waiting.pop()
+            if unit not in needs:
+                needs[unit] = frozenset([unit]).union(*(needs[source] for source in unit.inputs))
+    return needs
+
+
+def _macs(units: Iterable[Unit]) -> int:
+    return sum(unit.macs for unit in units)
+
+
+def _params(units: Iterable[Unit]) -> int:
+    return sum(unit.params for unit in units)
 
 
 def has_softmax(layer: Any) -> bool:

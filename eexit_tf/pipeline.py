@@ -95,14 +95,9 @@ def pick_point(front: Front, pick: str, bounds: Bounds) -> OperatingPoint:
     if pick == "knee":
         return front.knee(bounds)
     if pick == "best":
-        return front.best(
-            max_macs=bounds.max_macs,
-            max_mean_macs=bounds.max_mean_macs,
-            max_params=bounds.max_params,
-            min_accuracy=bounds.min_accuracy,
-        )
+        return front.best(**bounds.to_json())
     point = front.find(pick)
-    if not point.meets(bounds):
+    if not point.meets(bounds.of_policies):  # the file itself will be measured
         raise UserError(
             f"point {pick} ({point.val_accuracy:.2%} at {point.mean_macs:,.0f} mean MACs, at most "
             f"{point.max_macs:,}, {point.params:,} parameters) does not keep {bounds}"

@@ -64,6 +64,7 @@ class PolicyScore:
         leaves: how many left at each of the policy's exits.
         max_macs: multiply-accumulates of a sample that leaves at the last exit.
         params: weights and biases of the network with just these exits.
+        flash_bytes, arena_bytes: of its file, estimated; none if unknown.
     """
 
     correct: int
@@ -72,6 +73,8 @@ class PolicyScore:
     leaves: tuple[int, ...]
     max_macs: int
     params: int
+    flash_bytes: int | None = None
+    arena_bytes: int | None = None
 
     @property
     def accuracy(self) -> float:
@@ -83,7 +86,14 @@ class PolicyScore:
 
     def meets(self, bounds: Bounds) -> bool:
         """As `OperatingPoint.meets`."""
-        return bounds.allow(self.accuracy, self.mean_macs, self.max_macs, self.params)
+        return bounds.allow(
+            accuracy=self.accuracy,
+            mean_macs=self.mean_macs,
+            max_macs=self.max_macs,
+            params=self.params,
+            flash_bytes=self.flash_bytes,
+            arena_bytes=self.arena_bytes,
+        )
 
 
 def score(policy: Policy, outputs: ExitOutputs, costs: ExitCosts) -> PolicyScore:
@@ -106,6 +116,8 @@ def score(policy: Policy, outputs: ExitOutputs, costs: ExitCosts) -> PolicyScore
         leaves=tuple(leaves),
         max_macs=leave_macs[-1],
         params=costs.params(policy.exits),
+        flash_bytes=costs.flash_bytes(policy.exits),
+        arena_bytes=costs.arena_bytes(policy.exits),
     )
 
 
@@ -154,7 +166,8 @@ def search_policies(
     Args:
         outputs: of all candidate exits, on validation samples.
         costs: of the same exits.
-        bounds: policies that do not keep them are not found.
+        bounds: policies that do not keep them are not found. Those on flash and arena need costs
+            that estimate them.
         tolerance: accuracy that may be missed, 0 to 1; larger is faster.
         effort: numbers that may be looked at, about 1e8 a second. A search that needs more stops
             there and says in `gap` what it can prove. The same effort gives the same result.
@@ -215,6 +228,8 @@ def policy_points(
                 mean_macs=result.mean_macs,
                 max_macs=result.max_macs,
                 params=result.params,
+                flash_bytes=result.flash_bytes,
+                arena_bytes=result.arena_bytes,
                 exits=tuple(
                     ExitUse(
                         at=costs.exits[index].at,

@@ -34,7 +34,7 @@ def front_table(found: SearchFront) -> Table:
         title_justify="left",
         caption_justify="left",
     )
-    for name in ("id", "accuracy", "mean MACs", "worst MACs", "params"):
+    for name in ("id", "accuracy", "mean MACs", "worst MACs", "≈ flash", "≈ arena"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("exits", justify="right")
     table.add_column("leave at", overflow="fold")
@@ -44,11 +44,16 @@ def front_table(found: SearchFront) -> Table:
             f"{point.val_accuracy:.2%}",
             f"{point.mean_macs:,.0f}",
             f"{point.max_macs:,}",
-            f"{point.params:,}",
+            _bytes(point.flash_bytes),
+            _bytes(point.arena_bytes),
             str(len(point.exits)),
             _shares_by_tap(point),
         )
     return table
+
+
+def _bytes(count: int | None) -> str:
+    return "-" if count is None else f"{count:,}"
 
 
 def _shares_by_tap(point: OperatingPoint) -> str:

@@ -10,7 +10,7 @@ a policy has threshold 0: whatever reaches it leaves.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from math import log
 from typing import Any
 
@@ -69,15 +69,21 @@ class Bounds:
         max_mean_macs: multiply-accumulates a sample on average over the validation data.
         max_params: weights and biases of the network as deployed.
         min_accuracy: on the validation data, from 0 to 1.
+        max_flash: bytes of the `.tflite`.
+        max_arena: bytes of memory that TFLM needs for it.
+
+    Before there is a file, its bytes are estimated (see `memory_estimates`).
     """
 
     max_macs: int | None = None
     max_mean_macs: float | None = None
     max_params: int | None = None
     min_accuracy: float | None = None
+    max_flash: int | None = None
+    max_arena: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("max_macs", "max_mean_macs", "max_params"):
+        for name in ("max_macs", "max_mean_macs", "max_params", "max_flash", "max_arena"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UserError(f"{name} must be more than 0, but is {value}")
@@ -87,13 +93,36 @@ class Bounds:
     def to_json(self) -> dict[str, float | None]:
         return asdict(self)
 
-    def allow(self, accuracy: float, mean_macs: float, max_macs: float, params: float) -> bool:
-        """Whether a policy with these figures keeps the bounds."""
-        return (
-            (self.max_macs is None or max_macs <= self.max_macs)
-            and (self.max_mean_macs is None or mean_macs <= self.max_mean_macs)
-            and (self.max_params is None or params <= self.max_params)
-            and (self.min_accuracy is None or accuracy >= self.min_accuracy)
+    @property
+    def of_structure(self) -> "Bounds":
+        """Those that a network and its exits keep or break before it is trained."""
+        return replace(self, max_mean_macs=None, min_accuracy=None)
+
+    @property
+    def of_policies(self) -> "Bounds":
+        """Those that do not wait for a file."""
+        return replace(self, max_flash=None, max_arena=None)
+
+    def allow(
+        self,
+        *,
+        accuracy: float = 1.0,
+        mean_macs: float = 0.0,
+        max_macs: float = 0,
+        params: float = 0,
+        flash_bytes: float | None = None,
+        arena_bytes: float | None = None,
+    ) -> bool:
+        """Whether something with these figures keeps the bounds; what is unknown does."""
+        most = (
+            (max_macs, self.max_macs),
+            (mean_macs, self.max_mean_macs),
+            (params, self.max_params),
+            (flash_bytes, self.max_flash),
+            (arena_bytes, self.max_arena),
+        )
+        return (self.min_accuracy is None or accuracy >= self.min_accuracy) and all(
+            bound is None or value is None or value <= bound for value, bound in most
         )
 
     @classmethod
@@ -142,6 +171,8 @@ class OperatingPoint:
         exits: in the order of execution; the last one is always taken.
         expected_accuracy: `val_accuracy` less what it owes to the choice among many policies
             (`policy_optimism`): what to expect on fresh samples; none if not estimated.
+        flash_bytes, arena_bytes: of the compiled file with 8-bit weights, estimated
+            (`memory_estimates`); none if unknown.
     """
 
     id: str
@@ -152,13 +183,22 @@ class OperatingPoint:
     params: int
     exits: tuple[ExitUse, ...]
     expected_accuracy: float | None = None
+    flash_bytes: int | None = None
+    arena_bytes: int | None = None
 
     def __post_init__(self) -> None:
         if not self.exits:
             raise ValueError(f"operating point {self.id} has no exits")
 
     def meets(self, bounds: Bounds) -> bool:
-        return bounds.allow(self.val_accuracy, self.mean_macs, self.max_macs, self.params)
+        return bounds.allow(
+            accuracy=self.val_accuracy,
+            mean_macs=self.mean_macs,
+            max_macs=self.max_macs,
+            params=self.params,
+            flash_bytes=self.flash_bytes,
+            arena_bytes=self.arena_bytes,
+        )
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -183,6 +223,8 @@ class OperatingPoint:
                 for use in value["exits"]
             ),
             expected_accuracy=value.get("expected_accuracy"),
+            flash_bytes=value.get("flash_bytes"),
+            arena_bytes=value.get("arena_bytes"),
         )
 
 
@@ -212,21 +254,13 @@ class Front:
         kept = tuple(point for point in self.points if point.meets(bounds))
         return Front(kept, self.evaluated_policies, self.gap)
 
-    def best(
-        self,
-        *,
-        max_macs: int | None = None,
-        max_mean_macs: float | None = None,
-        max_params: int | None = None,
-        min_accuracy: float | None = None,
-    ) -> OperatingPoint:
-        """The most accurate point within the bounds.
+    def best(self, **bounds: Any) -> OperatingPoint:
+        """The most accurate point within the bounds, which are given as those of `Bounds`.
 
         Raises:
             UserError: no point keeps the bounds.
         """
-        bounds = Bounds(max_macs, max_mean_macs, max_params, min_accuracy)
-        return self._at_least_one(bounds)[-1]
+        return self._at_least_one(Bounds(**bounds))[-1]
 
     def knee(self, bounds: Bounds | None = None) -> OperatingPoint:
         """The point farthest above the line from the front's first point to its last.

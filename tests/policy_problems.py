@@ -1,12 +1,14 @@
 """Small random problems of choosing a policy, and every policy that there is for one."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import combinations, product
 
 import numpy as np
 from hypothesis import strategies as st
 
 from eexit_tf.costs import ExitCosts
+from eexit_tf.memory import ExitMemory, Needs
 from eexit_tf.outputs import ExitOutputs
 from eexit_tf.policies import Policy
 from eexit_tf.vocabulary import Exit
@@ -39,7 +41,7 @@ def problems(draw: st.DrawFn) -> tuple[ExitOutputs, ExitCosts]:
     trunk = np.cumsum(rng.integers(0, 4, exits) * 10) + 5
     heads = rng.integers(0, draw(st.sampled_from([9, 60])), exits)
     costs = some_costs(trunk, heads, int(rng.integers(0, 6)))
-    return ExitOutputs(levels, right), costs
+    return ExitOutputs(levels, right), replace(costs, memory=some_memory(exits, rng))
 
 
 def some_costs(trunk: np.ndarray, heads: np.ndarray, decision: int = 1) -> ExitCosts:
@@ -50,4 +52,21 @@ def some_costs(trunk: np.ndarray, heads: np.ndarray, decision: int = 1) -> ExitC
         trunk_params=tuple(int(v) * 2 for v in trunk),
         head_params=tuple(int(v) * 3 for v in heads),
         decision=decision,
+    )
+
+
+def some_memory(exits: int, rng: np.random.Generator) -> ExitMemory:
+    def needs(sizes: np.ndarray) -> tuple[Needs, ...]:
+        return tuple(Needs(*map(int, row)) for row in sizes)
+
+    def sizes() -> np.ndarray:
+        return rng.integers(1, 9, (exits, 3))
+
+    trunk, last, more = rng.integers(0, 90, (3, exits))
+    return ExitMemory(
+        trunks=needs(sizes().cumsum(axis=0)),
+        heads=needs(sizes()),
+        trunk_peaks=tuple(np.sort(trunk).tolist()),
+        early_peaks=tuple((last + more).tolist()),
+        last_peaks=tuple(last.tolist()),
     )

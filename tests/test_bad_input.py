@@ -68,6 +68,8 @@ COMMANDS = {
     "search --output {out}": "Missing option '--dataset'",
     f"{SEARCH} --max-macs -5": "'-5' is not more than 0",
     f"{SEARCH} --max-macs 0": "'0' is not more than 0",
+    f"{SEARCH} --max-flash 1k": "nothing in the search space keeps max_flash 1,000: .* of flash",
+    f"{SEARCH} --max-arena 500": "nothing in the search space keeps max_arena 500",
     f"{SEARCH} --max-params 0.2": "'0.2' is not more than 0",
     f"{SEARCH} --max-mean-macs many": "'many' is not a number such as",
     f"{SEARCH} --max-mean-macs nan": "'nan' is not a number such as",
@@ -82,7 +84,7 @@ COMMANDS = {
     f"{SEARCH} --backbone m:f --input-scale nan": "scale must be more than 0, but is nan",
     f"{SEARCH} --space mine": "space mine: expected module:function",
     f"{SEARCH} --output good.npz": "'good.npz' is a file",
-    f"{SEARCH} --max-macs 10": "nothing in the search space keeps max_macs 10: .* 8 x 8 x 1 needs",
+    f"{SEARCH} --max-macs 10": "nothing in the search space keeps max_macs 10: .* 8 x 8 x 1 need",
     f"{SEARCH} --max-mean-macs 5": "nothing in the search space keeps max_mean_macs 5: .* MACs",
     f"{FIND} --dataset good.npz --seed 7 --max-params 9k": "found holds another search "
     r"\(data_sha256 is .* there.*; seed is 0 there, 7 here; bounds is .*--overwrite",

@@ -180,7 +180,7 @@ def test_wrong_options_are_explained(eexit_tf: Run, some_digits: Path, tmp_path:
         (["--backbone", "mine:spaced"], "layer 'a b' cannot be converted from Keras 3"),
         (["--backbone", "mine:unbuilt3"], "its first layer must be an Input"),
         (["--backbone", "builtins:dict"], "builtins:dict is no function of yours"),
-        (["--space", "mine:Space", "--max-params", "5"], "proposed keeps max_params 5: of the"),
+        (["--space", "mine:Space", "--max-params", "5"], "proposed keeps max_params 5; the first"),
         (["--backbone", "mine:unnamed", "--max-macs", "10"], "reading the 64 values of an input"),
         (["--space", "mine:Unlearning"], "of mine:Unlearning is 0.0; expected a float above 0"),
         (["--space", "mine:Logits"], "is not that of a softmax"),

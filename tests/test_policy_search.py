@@ -73,12 +73,18 @@ def test_bounds_are_kept_and_nothing_within_them_is_missed(
     outputs, costs = problem
     every = [score(policy, outputs, costs) for policy in every_policy(outputs)]
     limit = data.draw(st.sampled_from(every))
-    which = data.draw(st.lists(st.sampled_from(["macs", "mean", "params", "accuracy"]), min_size=1))
+    which = data.draw(
+        st.lists(
+            st.sampled_from(["macs", "mean", "params", "accuracy", "flash", "arena"]), min_size=1
+        )
+    )
     bounds = Bounds(
         max_macs=limit.max_macs if "macs" in which else None,
         max_mean_macs=limit.mean_macs if "mean" in which else None,
         max_params=limit.params if "params" in which else None,
         min_accuracy=limit.accuracy if "accuracy" in which else None,
+        max_flash=limit.flash_bytes if "flash" in which else None,
+        max_arena=limit.arena_bytes if "arena" in which else None,
     )
     tolerance = data.draw(st.sampled_from([0.0, 0.0, 0.2]))
     with patch.multiple(search_module, BRANCHING=branching, FEW=0):

@@ -135,7 +135,14 @@ def structure(space: ExitSpace, values: dict) -> list:
 
 
 @pytest.mark.parametrize(
-    "bounds", [{"max_macs": 6000}, {"max_mean_macs": 2000}, {"max_params": 500}]
+    "bounds",
+    [
+        {"max_macs": 6000},
+        {"max_mean_macs": 2000},
+        {"max_params": 500},
+        {"max_flash": 5000},
+        {"max_arena": 4500},
+    ],
 )
 def test_networks_that_cannot_meet_a_bound_are_rejected_before_training(
     bounds: dict[str, int],

@@ -34,12 +34,20 @@ def test_an_exit_survives_its_name() -> None:
 def test_points_and_bounds_survive_json() -> None:
     for value in FRONT:
         assert OperatingPoint.from_json(value.to_json()) == value
-    bounds = Bounds(max_macs=3, min_accuracy=0.5)
+    bounds = Bounds(max_macs=3, min_accuracy=0.5, max_arena=7)
     assert Bounds.from_json(bounds.to_json()) == bounds
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"max_macs": 0}, {"max_mean_macs": -1}, {"min_accuracy": 1.5}, {"max_params": -3}]
+    "wrong",
+    [
+        {"max_macs": 0},
+        {"max_mean_macs": -1},
+        {"min_accuracy": 1.5},
+        {"max_params": -3},
+        {"max_flash": 0},
+        {"max_arena": -1},
+    ],
 )
 def test_bounds_that_make_no_sense(wrong: dict) -> None:
     with pytest.raises(UserError, match=next(iter(wrong))):

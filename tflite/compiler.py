@@ -54,7 +54,8 @@ def compile(
         runtime_thresholds: make thresholds an input, with these as the default (see `splice`).
 
     Raises:
-        UserError: the network lacks an exit of the point, or no policy keeps the bounds.
+        UserError: the network lacks an exit of the point, or no policy keeps the bounds, or the
+            file does not.
     """
     exits = [use.exit for use in point.exits]
     missing = [exit_.name for exit_ in exits if exit_ not in multi.exits]
@@ -65,7 +66,7 @@ def compile(
     if calibrate_on is None:
         thresholds = [spliced.int8_threshold(use.threshold) for use in point.exits]
     else:
-        limits = bounds or Bounds()
+        limits = (bounds or Bounds()).of_policies
         limits = replace(limits, max_mean_macs=limits.max_mean_macs or point.mean_macs)
         policy, score = _calibrate(multi, exits, calibrate_on, limits, confidence)
         exits = [exits[index] for index in policy.exits]
@@ -78,12 +79,18 @@ def compile(
         confidence=confidence,
         runtime_thresholds=runtime_thresholds,
     )
-    return describe(
+    model = describe(
         add_metadata(content, divisor),
         divisor=divisor,
         score=score,
         quantization=multi.quantization,
     )
+    if bounds and not bounds.allow(flash_bytes=model.flash_bytes, arena_bytes=model.arena_bytes):
+        raise UserError(
+            f"the file needs {model.flash_bytes:,} bytes of flash and {model.arena_bytes:,} bytes "
+            f"of arena, which does not keep {bounds}; pick a smaller point"
+        )
+    return model
 
 
 def _calibrate(

@@ -10,13 +10,7 @@ from eexit_tf.errors import UserError
 from eexit_tf.exits import attach_exits, freeze_backbone
 from eexit_tf.heads import head
 from eexit_tf.keras import keras
-from eexit_tf.network_costs import (
-    ancestors,
-    described_costs,
-    has_softmax,
-    layer_macs,
-    layer_params,
-)
+from eexit_tf.network_costs import described_costs, has_softmax, layer_units
 from eexit_tf.own_models import OwnModel
 from eexit_tf.taps import clean_taps
 from eexit_tf.tuners import head_choices
@@ -56,7 +50,7 @@ class BackboneSpace(OwnSpace):
         self._own_choices = list(self._hyperparameters.space)
         if not self._own_choices:  # one backbone for all
             self.candidates = CandidateSpace.candidates
-        self._backbones: dict[tuple[Any, ...], tuple[list[Unit], Unit | None]] = {}
+        self._backbones: dict[tuple[Any, ...], tuple[list[Unit], dict[Exit, Unit]]] = {}
         for choice in self._own_choices:
             if choice.name in head_choices.NAMES:
                 raise UserError(
@@ -127,27 +121,18 @@ class BackboneSpace(OwnSpace):
             for tap in taps
             for kind in head_choices.kinds(values)
         }
-        return described_costs(exits if own is None else exits | {Exit.parse(own.name): own})
+        return described_costs(exits | own)
 
     def to_train(self, net: keras.Model) -> keras.Model:
         return freeze_backbone(net) if self._train == "heads" else net
 
 
-def _described(backbone: keras.Model) -> tuple[list[Unit], Unit | None]:
-    """A backbone's taps and its own classifier, each a unit that costs what lies before it."""
-    loads = {layer.name: (layer_macs(layer), layer_params(layer)) for layer in backbone.layers}
-    units: list[Unit] = []
-    known: set[str] = set()
-    layers = [backbone.get_layer(tap) for tap in clean_taps(backbone)]
-    for name, tensor in [(layer.name, layer.output) for layer in layers] + [
-        (name, output)
+def _described(backbone: keras.Model) -> tuple[list[Unit], dict[Exit, Unit]]:
+    """A backbone's taps, and its own classifier if it has one."""
+    units = layer_units(backbone)
+    own = {
+        Exit.parse(name): units[output.node.layer.name]
         for name, output in zip(backbone.output_names, backbone.outputs, strict=True)
         if len(output.shape) == 2
-    ]:
-        new = ancestors(tensor) - known
-        known |= new
-        height, width, channels = (1, 1, *tensor.shape[1:])[-3:]
-        macs, params = (sum(loads[layer][i] for layer in new) for i in (0, 1))
-        before = tuple(units[-1:])
-        units.append(Unit("layers", name, before, (height, width, channels), macs, params))
-    return units[: len(layers)], next(iter(units[len(layers) :]), None)
+    }
+    return [units[tap] for tap in clean_taps(backbone)], own

@@ -107,13 +107,10 @@ class CandidateSpace(keras_tuner.HyperModel):
         """What to tell of bounds that none of the proposed networks keeps."""
         hp = keras_tuner.HyperParameters()
         self.declare_hyperparameters(hp)
-        costs = self.costs(hp.values)
-        macs = min(costs.alone_macs(index) for index in range(len(costs)))
-        params = min(costs.params([index]) for index in range(len(costs)))
         return (
-            f"no network that was proposed keeps {self.bounds}: of the first one, the cheapest "
-            f"exit needs {macs:,} MACs and the smallest has {params:,} parameters; loosen the "
-            f"bounds, with another --output or --overwrite"
+            f"no network that was proposed keeps {self.bounds}; the first one needs "
+            f"{_least([self.costs(hp.values)])}; loosen the bounds, with another --output or "
+            f"--overwrite"
         )
 
     def check_bounds(self) -> None:
@@ -124,12 +121,9 @@ class CandidateSpace(keras_tuner.HyperModel):
         """
         smallest = [self.costs(values) for values in self.smallest()]
         if smallest and not any(self._fitting(costs) for costs in smallest):
-            macs = min(costs.alone_macs(i) for costs in smallest for i in range(len(costs)))
-            params = min(costs.params([i]) for costs in smallest for i in range(len(costs)))
             raise UserError(
-                f"nothing in the search space keeps {self.bounds}: the cheapest network for "
-                f"inputs of {' x '.join(map(str, self.input_shape))} needs {macs:,} MACs, the "
-                f"smallest has {params:,} parameters"
+                f"nothing in the search space keeps {self.bounds}: networks for inputs of "
+                f"{' x '.join(map(str, self.input_shape))} need {_least(smallest)}"
             )
         low, high = self.reference_macs()
         if high <= low:
@@ -155,11 +149,19 @@ class CandidateSpace(keras_tuner.HyperModel):
         need not be.
         """
         bounds = self.bounds
-        fit = [
-            index
-            for index in range(len(costs))
-            if (bounds.max_macs is None or costs.alone_macs(index) <= bounds.max_macs)
-            and (bounds.max_params is None or costs.params([index]) <= bounds.max_params)
-        ]
+        fit = [index for index in range(len(costs)) if costs.keep([index], bounds)]
         cheapest = min((costs.alone_macs(index) for index in fit), default=0)
         return fit if bounds.max_mean_macs is None or cheapest <= bounds.max_mean_macs else []
+
+
+def _least(networks: Iterable[ExitCosts]) -> str:
+    """The least that exits of networks need, of each kind."""
+    alone = [(costs, index) for costs in networks for index in range(len(costs))]
+    macs = min(costs.alone_macs(index) for costs, index in alone)
+    params = min(costs.params([index]) for costs, index in alone)
+    flash = min(costs.flash_bytes([index]) or 0 for costs, index in alone)
+    arena = min(costs.arena_bytes([index]) or 0 for costs, index in alone)
+    return (
+        f"at least {macs:,} MACs, {params:,} parameters, {flash:,} bytes of flash and {arena:,} "
+        f"bytes of arena"
+    )

@@ -24,7 +24,7 @@ from eexit_tf.tuners.candidates import CandidateSpace
 from eexit_tf.tuners.failures import InfeasibleError, infeasible_networks
 from eexit_tf.tuners.oracle import OBJECTIVE, ParetoOracle
 from eexit_tf.tuners.stopping import StopHopeless
-from eexit_tf.vocabulary import Bounds, Front
+from eexit_tf.vocabulary import Front
 
 WEIGHTS = "network.weights.h5"
 OUTPUTS = "outputs.npz"
@@ -107,7 +107,7 @@ class ExitTuner(keras_tuner.Tuner):
             net,
             data.validation,
             epochs=epochs,
-            bounds=known_before_training(bounds),
+            bounds=bounds.of_structure,
             min_accuracy=bounds.min_accuracy or 0.0,
             directory=directory,
             reference_macs=self._reference_macs,
@@ -126,7 +126,8 @@ class ExitTuner(keras_tuner.Tuner):
             raise InfeasibleError("its outputs are not finite")
         outputs = ExitOutputs.from_scores(said, data.validation.y)
         costs = exit_costs(net)
-        found = search_policies(outputs, costs, known_before_training(bounds), TOLERANCE)
+        # The other bounds are left out, so that points just beyond them guide the search.
+        found = search_policies(outputs, costs, bounds.of_structure, TOLERANCE)
         front = policy_points(found, outputs, costs, trial.trial_id)
         outputs.save(directory / OUTPUTS)
         save_weights(net, directory / WEIGHTS)
@@ -204,14 +205,6 @@ def failure(directory: Path) -> str:
     """Why a trial found nothing or stopped the search; empty if neither."""
     path = directory / FAILURE
     return path.read_text("utf-8").strip() if path.is_file() else ""
-
-
-def known_before_training(bounds: Bounds) -> Bounds:
-    """The bounds that a policy's structure alone decides.
-
-    A trial's front leaves the others out, so that points just beyond them guide the search.
-    """
-    return Bounds(max_macs=bounds.max_macs, max_params=bounds.max_params)
 
 
 def trial_seed(seed: int, trial_id: str) -> int:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,8 @@ _BOUNDS = (
     click.option("--max-macs", type=Count(), help="MACs of one sample at worst."),
     click.option("--max-mean-macs", type=Count(), help="MACs of a sample on average."),
     click.option("--max-params", type=Count(), help="Weights and biases of the network."),
+    click.option("--max-flash", type=Count(), help="Bytes of the .tflite."),
+    click.option("--max-arena", type=Count(), help="Bytes of memory that TFLM needs for it."),
     click.option("--min-accuracy", type=click.FloatRange(0, 1), help="On validation data, 0 to 1."),
 )
 
@@ -174,15 +177,8 @@ def bounds_options(command: Command) -> Command:
     from functools import wraps
 
     @wraps(command)
-    def with_bounds(
-        *args: Any,
-        max_macs: int | None,
-        max_mean_macs: int | None,
-        max_params: int | None,
-        min_accuracy: float | None,
-        **kwargs: Any,
-    ) -> Any:
-        bounds = Bounds(max_macs, max_mean_macs, max_params, min_accuracy)
+    def with_bounds(*args: Any, **kwargs: Any) -> Any:
+        bounds = Bounds(**{field.name: kwargs.pop(field.name) for field in fields(Bounds)})
         return command(*args, bounds=bounds, **kwargs)
 
     wrapped: Command = with_bounds

@@ -27,8 +27,7 @@ from numpy.typing import NDArray
 from eexit_tf.policy_search.branch_tables import BranchTables, count, pack, unpack
 from eexit_tf.policy_search.endgame import Endgame, ending
 from eexit_tf.policy_search.known import Known
-from eexit_tf.policy_search.neighbours import Allowed
-from eexit_tf.policy_search.tables import Ints, Path, Tables, Words
+from eexit_tf.policy_search.tables import Allowed, Ints, Path, Tables, Words
 from eexit_tf.policy_search.waiting import Rows, Waiting
 
 BATCH = 1024

@@ -24,9 +24,8 @@ from eexit_tf.policy_search.boxes import Bounded, Boxes
 from eexit_tf.policy_search.known import Known
 from eexit_tf.policy_search.lines import Lines
 from eexit_tf.policy_search.relaxation import Relaxation
-from eexit_tf.policy_search.tables import Flags, Ints, Path, Tables
+from eexit_tf.policy_search.tables import Allowed, Flags, Ints, Path, Tables
 from eexit_tf.policy_search.waiting import Waiting
-from eexit_tf.vocabulary import Bounds
 
 BATCH = 512
 """Boxes that are cut together."""
@@ -42,14 +41,13 @@ class Cuts:
     """Branch and bound; see the module. Arguments and `missed` as of `search.Search`.
 
     Args:
-        bounds: that the policies must keep.
+        allowed: whether policies may use a set of exits.
     """
 
     def __init__(
-        self, tables: Tables, known: Known, bounds: Bounds, slack: int, effort: float
+        self, tables: Tables, known: Known, allowed: Allowed, slack: int, effort: float
     ) -> None:
-        self.tables, self.costs, self.bounds = tables, tables.costs, bounds
-        self.known = known
+        self.tables, self.known, self.allowed = tables, known, allowed
         self.effort, self.slack, self.missed = effort, slack, slack
         self._relaxation = Relaxation(self.tables, slack)
         self._waiting: Waiting[Boxes] = Waiting(1, BATCH, MEMORY_BYTES)
@@ -92,17 +90,12 @@ class Cuts:
 
     def _keep_bounds(self, asked: Flags, last: Ints) -> Flags:
         """Which sets of exits keep the bounds: (boxes, exits) those asked, and the last one."""
-        allowed = np.ones(len(last), np.bool_)
-        asked = asked.copy()
-        asked[np.arange(len(last)), last] = True
-        if self.bounds.max_macs is not None:
-            macs = self._relaxation.leave_macs(asked, last)[np.arange(len(last)), last]
-            allowed &= macs <= self.bounds.max_macs
-        if self.bounds.max_params is not None:
-            params = asked @ np.array(self.costs.head_params, np.int64)
-            trunk = np.array(self.costs.trunk_params, np.int64)[last]
-            allowed &= params + trunk <= self.bounds.max_params
-        return allowed
+        used = asked.copy()
+        used[np.arange(len(last)), last] = True
+        codes = used @ (np.uint64(1) << np.arange(self.tables.exits, dtype=np.uint64))
+        _, first, which = np.unique(codes, return_index=True, return_inverse=True)
+        sets = (tuple(np.flatnonzero(used[row]).tolist()) for row in first)
+        return np.array([self.allowed(exits) for exits in sets], np.bool_)[which]
 
     def _cut(self, boxes: Boxes, bounded: Bounded, which: NDArray[np.intp]) -> Boxes:
         """The parts of some of the boxes: of their windows, of an interval, or all again."""

@@ -8,16 +8,13 @@ compare with from the start: the better they are, the fewer boxes it looks at.
 Sums are of whole numbers below 2^53, which float64 holds exactly.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eexit_tf.policy_search.known import Known
-from eexit_tf.policy_search.tables import Floats, Ints, Path, Tables
-
-Allowed = Callable[[tuple[int, ...]], bool]
+from eexit_tf.policy_search.tables import Allowed, Floats, Ints, Path, Tables
 
 
 @dataclass

@@ -7,6 +7,7 @@ bound on what is missed; the better one counts.
 """
 
 from collections.abc import Iterator
+from functools import cache
 
 from eexit_tf.costs import ExitCosts
 from eexit_tf.outputs import ExitOutputs
@@ -38,7 +39,8 @@ class Search:
     def __init__(
         self, outputs: ExitOutputs, costs: ExitCosts, bounds: Bounds, slack: int, effort: float
     ) -> None:
-        self.tables, self.costs, self.bounds = Tables(outputs, costs), costs, bounds
+        self.tables = Tables(outputs, costs)
+        self._allowed = cache(lambda exits: costs.keep(exits, bounds))
         self.known = Known(outputs.samples, *limits(bounds, outputs.samples))
         self.effort, self.slack, self.missed = effort, slack, slack
 
@@ -53,7 +55,7 @@ class Search:
             branches.run()
             missed, effort = branches.missed, effort - branching
         if missed > self.slack:
-            cuts = Cuts(self.tables, self.known, self.bounds, self.slack, effort)
+            cuts = Cuts(self.tables, self.known, self._allowed, self.slack, effort)
             cuts.run()
             missed = min(missed, cuts.missed)
         self.missed = missed
@@ -66,9 +68,3 @@ class Search:
         """Exits and thresholds of the policies found, by cost, none dominated."""
         for _, path in self.known.front():
             yield self.tables.canonical(path)
-
-    def _allowed(self, exits: tuple[int, ...]) -> bool:
-        macs, params = self.bounds.max_macs, self.bounds.max_params
-        return (macs is None or self.costs.leave_macs(exits)[-1] <= macs) and (
-            params is None or self.costs.params(exits) <= params
-        )

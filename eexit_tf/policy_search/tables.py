@@ -1,5 +1,7 @@
 """Tables that the policy search reads: samples sorted at each exit, and step costs."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +15,8 @@ Words = NDArray[np.uint64]
 Path = tuple[tuple[int, int], ...]
 """A policy inside the search: (exit, class) for each of its exits; samples of that class (see
 `Tables`) and higher ones leave. 0 at the last exit."""
+Allowed = Callable[[tuple[int, ...]], bool]
+"""Whether a network with just these exits keeps the bounds."""
 
 
 class Tables:
