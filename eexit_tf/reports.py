@@ -34,7 +34,7 @@ def front_table(found: SearchFront) -> Table:
         title_justify="left",
         caption_justify="left",
     )
-    for name in ("id", "accuracy", "mean MACs", "worst MACs", "≈ flash", "≈ arena"):
+    for name in ("id", "accuracy", "mean\nMACs", "worst\nMACs", "flash\n≈ kB", "arena\n≈ kB"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("exits", justify="right")
     table.add_column("leave at", overflow="fold")
@@ -44,16 +44,16 @@ def front_table(found: SearchFront) -> Table:
             f"{point.val_accuracy:.2%}",
             f"{point.mean_macs:,.0f}",
             f"{point.max_macs:,}",
-            _bytes(point.flash_bytes),
-            _bytes(point.arena_bytes),
+            _kilobytes(point.flash_bytes),
+            _kilobytes(point.arena_bytes),
             str(len(point.exits)),
             _shares_by_tap(point),
         )
     return table
 
 
-def _bytes(count: int | None) -> str:
-    return "-" if count is None else f"{count:,}"
+def _kilobytes(count: int | None) -> str:
+    return "-" if count is None else f"{count / 1000:,.1f}"
 
 
 def _shares_by_tap(point: OperatingPoint) -> str:
