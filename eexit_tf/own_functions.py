@@ -11,6 +11,14 @@ from typing import Any
 from eexit_tf.errors import UserError
 
 
+class OwnFunctionError(Exception):
+    """A function of the user's failed with an `OSError`, which is the cause.
+
+    Those of our own are about a path or a disk, and told in one line; of this one the user wants
+    the traceback.
+    """
+
+
 def is_function(name: str) -> bool:
     """Whether a name has the form `module:function`."""
     module, colon, function = name.partition(":")
@@ -74,11 +82,14 @@ def call(what: str, function: Callable[..., Any], *given: Any, **named: Any) -> 
 
     Raises:
         UserError: it wants to end the process.
+        OwnFunctionError: it fails with an `OSError`.
     """
     try:
         return function(*given, **named)
     except SystemExit as error:
         raise _error_of_the_user(f"{what} wants to end the command", error) from error
+    except OSError as error:
+        raise OwnFunctionError(f"{what} failed: {error}") from error
 
 
 def call_explained(what: str, function: Callable[..., Any]) -> Any:

@@ -1,11 +1,13 @@
 """What users bring: backbones and spaces that tests copy to a `mine.py`."""
 
 import sys
+from pathlib import Path
 
 import keras_tuner
 import numpy as np
 import tensorflow as tf
 from tf_keras import Model, Sequential, layers
+from tf_keras.models import load_model
 
 from eexit_tf import Exit, attach_exits
 
@@ -67,6 +69,10 @@ def hp_by_name(width=4, hp=None):
 
 def leaving():
     sys.exit(0)
+
+
+def unreadable():
+    return load_model("weights.h5")
 
 
 def nested():
@@ -261,6 +267,15 @@ class Infeasible(keras_tuner.HyperModel):
     def build(self, hp):
         hp.Choice("width", [2, 4])
         raise keras_tuner.errors.FailedTrialError("none will do")
+
+
+class Unreadable(Space):
+    """Wants a file that is not there as soon as there are trials."""
+
+    def build(self, hp):
+        if Path("out/trials/trial_0").exists():
+            Path("weights.h5").read_bytes()
+        return super().build(hp)
 
 
 class Trained(Space):

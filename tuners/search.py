@@ -107,10 +107,13 @@ def search(
             serve(server, output, busy, chief, tensorboard=tensorboard, reporter=reporter)
         else:
             tuner.on_epoch, tuner.after_trial = progress.epoch, after_trial
+            stopped: BaseException | None = None
             try:
                 tuner.search(data, epochs)
             except keras_tuner.errors.FatalError as error:
-                raise error.__cause__ or error from None
+                stopped = error.__cause__ or error
+            if stopped is not None:  # raised where nothing takes the place of its own cause
+                raise stopped
         found = _write_front(tuner, output, settings)
         if not found.front.points:
             if not found.trials:
