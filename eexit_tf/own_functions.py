@@ -60,7 +60,7 @@ def import_function(what: str, name: str) -> Callable[..., Any]:
 
 
 def parameters(function: Callable[..., Any], name: str) -> list[inspect.Parameter]:
-    """What the user's own function takes, without keywords that it need not be given.
+    """What the user's own function takes, without `*args` and `**kwargs`: they need nothing.
 
     Raises:
         UserError: Python cannot tell.
@@ -69,7 +69,7 @@ def parameters(function: Callable[..., Any], name: str) -> list[inspect.Paramete
         taken = inspect.signature(function).parameters.values()
     except (TypeError, ValueError) as error:
         raise UserError(f"{name} is no function of yours: {error}") from error
-    return [p for p in taken if p.kind != p.KEYWORD_ONLY]
+    return [p for p in taken if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
 
 
 def call(what: str, function: Callable[..., Any], *given: Any, **named: Any) -> Any:

@@ -73,22 +73,23 @@ def load_own_model(spec: str, input_scale: float = 1.0) -> OwnModel:
         )
     function = import_function(f"backbone {spec}", spec)
     takes = parameters(function, spec)
-    needed = [p.name for p in takes if p.default is p.empty]
+    needed = [p for p in takes if p.default is p.empty]
     if len(needed) > 1:
         raise UserError(f"{spec} takes {', '.join(p.name for p in takes)}; expected hp or nothing")
 
-    named = not needed and any(p.name == "hp" for p in takes)
+    wanted = needed or [p for p in takes if p.name == "hp"]
+    by_name = [p.name for p in wanted if p.kind == p.KEYWORD_ONLY or not needed]
 
     def make(hp: Any = None) -> keras.Model:
         restart_names()
-        given = [] if hp is None or named else [hp]
-        by_name = {"hp": hp} if named else {}
-        made = functional(call(f"backbone {spec}", function, *given, **by_name), spec)
+        given = [] if hp is None or by_name else [hp]
+        named = dict.fromkeys(by_name, hp)
+        made = functional(call(f"backbone {spec}", function, *given, **named), spec)
         own = keras.models.clone_model(made)  # the user may give the same model each time
         own.set_weights(made.get_weights())
         return usable(own)
 
-    return OwnModel(spec, "", make, tunable=bool(needed) or named)
+    return OwnModel(spec, "", make, tunable=bool(wanted))
 
 
 def restart_names() -> None:

@@ -1,5 +1,6 @@
 """What users bring: backbones and spaces that tests copy to a `mine.py`."""
 
+import functools
 import sys
 from pathlib import Path
 
@@ -65,6 +66,31 @@ def with_default(width=4):
 
 def hp_by_name(width=4, hp=None):
     return sized(hp.Choice("width", [4, 8]))
+
+
+def only_by_name(*, hp):
+    return hp_by_name(hp=hp)
+
+
+def _of_width(width, hp):
+    return sized(width * hp.Choice("times", [1, 2]))
+
+
+partial = functools.partial(_of_width, width=4)
+
+
+def anything(*given, **named):
+    assert not given
+    assert not named
+    return sized(4)
+
+
+def hp_and_more(hp, **named):
+    return hp_by_name(hp=hp)
+
+
+def more_by_name(*, sizes):
+    return Space()
 
 
 def leaving():

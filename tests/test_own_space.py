@@ -63,7 +63,16 @@ def test_a_model_that_a_function_gives_again_is_as_it_was() -> None:
 
 @pytest.mark.parametrize(
     ("name", "tunable"),
-    [("kept", False), ("with_default", False), ("backbone", True), ("hp_by_name", True)],
+    [
+        ("kept", False),
+        ("with_default", False),
+        ("anything", False),
+        ("backbone", True),
+        ("hp_by_name", True),
+        ("only_by_name", True),
+        ("partial", True),
+        ("hp_and_more", True),
+    ],
 )
 def test_a_function_takes_hp_if_it_needs_it_or_names_it(name: str, tunable: bool) -> None:
     model = load_own_model(f"mine:{name}")
@@ -169,6 +178,7 @@ def test_wrong_options_are_explained(eexit_tf: Run, some_digits: Path, tmp_path:
         (["--train", "heads"], "go with a backbone"),
         (["--backbone", "mine:unsearchable"], r"hp.Choice('rate', [...])"),
         (["--space", "mine:backbone"], "mine:backbone"),
+        (["--space", "mine:more_by_name"], "mine:more_by_name needs arguments; expected a class"),
         (["--backbone", "gone.keras"], "no such model file"),
         (["--backbone", "mine:logits"], "without a softmax; end it with a softmax"),
         (["--backbone", "mine:two"], "has 2 outputs; expected one"),

@@ -190,8 +190,7 @@ class HyperModelSpace(OwnSpace):
         super().__init__(input_shape, classes, bounds)
         self._spec = spec
         function = import_function(f"space {spec}", spec)
-        taken = parameters(function, spec)
-        if any(p.default is p.empty and p.kind < p.VAR_POSITIONAL for p in taken):
+        if any(p.default is p.empty for p in parameters(function, spec)):
             raise UserError(
                 f"{spec} needs arguments; expected a class or function without any that returns a "
                 f"keras_tuner.HyperModel (a function of hp is a --backbone)"
