@@ -16,6 +16,7 @@ from eexit_tf.keras import keras
 from eexit_tf.keras3 import from_keras3
 from eexit_tf.network_costs import readers
 from eexit_tf.own_functions import call, import_function, is_function, parameters
+from eexit_tf.precision import check_float32
 
 FILES = (".h5", ".hdf5", ".keras")
 LINEAR = ("ZeroPadding2D", "AveragePooling2D", "MaxPooling2D", "Flatten", "Reshape")
@@ -120,6 +121,7 @@ def functional(model: Any, spec: str) -> keras.Model:
         model = keras.Model(model.inputs, model.outputs, name=model.name)
     if not getattr(model, "_is_graph_network", False) or len(model.inputs) != 1:
         raise UserError(f"{model.name} from {spec} is not a functional model with one input")
+    check_float32(model, f"{model.name} from {spec}")
     return model
 
 

@@ -114,6 +114,25 @@ def rescaled():
     return Model(inputs, layers.Conv2D(4, 3, activation="relu", name="one")(x))
 
 
+def half():
+    return _precise("mixed_float16")
+
+
+def double():
+    return _precise("float64")
+
+
+def _precise(dtype):
+    inputs = layers.Input((8, 8, 1))
+    x = layers.Conv2D(4, 3, activation="relu", name="one")(inputs)
+    return Model(inputs, layers.Conv2D(8, 3, activation="relu", name="two", dtype=dtype)(x))
+
+
+class Half(keras_tuner.HyperModel):
+    def build(self, hp):
+        return attach_exits(half(), [Exit("one"), Exit("two")], classes=10)
+
+
 def separated():
     inputs = layers.Input((8, 8, 1))
     x = layers.Conv2D(4, 3, activation="relu", name="stage1__conv")(inputs)

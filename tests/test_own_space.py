@@ -202,6 +202,9 @@ def test_wrong_options_are_explained(eexit_tf: Run, some_digits: Path, tmp_path:
         (["--backbone", "mine:separated_end"], "layer 'a__b' of mine:separated_end cannot have"),
         (["--backbone", "mine:nested"], "does not know; build with its layers, such as Model(base"),
         (["--backbone", "mine:rescaled"], "times larger takes --input-scale N"),
+        (["--backbone", "mine:half"], "'two' of model from mine:half computes in float16, where"),
+        (["--backbone", "mine:double"], "from mine:double computes in float64, where int8"),
+        (["--space", "mine:Half"], "'two' of model from mine:Half computes in float16, where"),
         (["--backbone", "mine:countless"], "is a Int without steps, or with more than 64"),
         (["--space", "mine:SameName"], "'width' is declared in two scopes"),
     ):

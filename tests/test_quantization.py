@@ -61,6 +61,15 @@ def test_bits_that_tfmot_does_not_give_are_refused() -> None:
     assert quantize(net, TRAIN, epochs=1).exits == (Exit("tap"), Exit("dense", "own"))
 
 
+@pytest.mark.parametrize("method", ["qat", "ptq"])
+def test_a_layer_of_another_precision_is_refused(method: str) -> None:
+    inputs = layers.Input((8, 8, 1))
+    x = layers.Conv2D(4, 3, activation="relu", name="half", dtype="mixed_float16")(inputs)
+    net = attach_exits(keras.Model(inputs, x, name="mine"), [Exit("half")], classes=3)
+    with pytest.raises(UserError, match="layer 'half' of mine computes in float16, where int8 is"):
+        quantize(net, TRAIN, method=method, epochs=1)
+
+
 def two_exits(*names: str) -> keras.Model:
     """A network that has exits without `attach_exits`."""
     seed_everything(0)

@@ -16,6 +16,7 @@ from eexit_tf.errors import UserError
 from eexit_tf.exits import exits_of
 from eexit_tf.keras import keras, tf
 from eexit_tf.network_costs import readers
+from eexit_tf.precision import check_float32
 from eexit_tf.stderr import captured_stderr
 from eexit_tf.tflite.model import Method, MultiExit
 from eexit_tf.training import checked, fit
@@ -60,13 +61,15 @@ def quantize(
 
     Raises:
         UserError: an unknown method or number of bits, a layer that TFMOT cannot quantise or not
-            to so few bits, or samples that do not fit the network.
+            to so few bits, one that does not compute in float32, or samples that do not fit the
+            network.
     """
     if method not in get_args(Method):
         known = " or ".join(get_args(Method))
         raise UserError(f"unknown quantisation {method!r}; expected {known}")
     check_bits(method, backbone_bits, head_bits)
     train = checked(net, train)
+    check_float32(net, net.name)
     exits, names = tuple(exits_of(net)), net.output_names
     if method == "qat":
         net = quantizable(_fused(net))
