@@ -31,6 +31,8 @@ FREE = {
 }
 """Layers that cost nothing: folded into the layer before, active in training alone, or moving
 data. (A ReLU behind an addition is fused into it as well.)"""
+VANISHING = ("BatchNormalization", "Dropout", "SpatialDropout2D")
+"""Layers that are not there when deployed."""
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "InputLayer": "input",
@@ -103,11 +105,25 @@ def layer_macs(layer: Any) -> int:
     )
 
 
-def layer_params(layer: Any) -> int:
-    """Weights and biases of one layer as deployed, with batch norm folded into a bias."""
-    if type(layer).__name__ == "BatchNormalization":
-        return int(layer.output_shape[-1])
-    return int(layer.count_params())
+def layer_params(node: Any) -> int:
+    """Weights and biases of one call of a layer as deployed, with batch norm folded into a bias."""
+    if type(node.layer).__name__ == "BatchNormalization":
+        return 0 if _finds_bias(node.parent_nodes[0]) else int(node.layer.output_shape[-1])
+    return int(node.layer.count_params())
+
+
+def _finds_bias(node: Any) -> bool:
+    """Whether a batch norm that reads this is folded into a layer with a bias.
+
+    That may be its own, or that of another batch norm between.
+    """
+    norms = 0
+    while (kind := type(node.layer).__name__) in VANISHING or _passes_on(node.layer):
+        norms += kind == "BatchNormalization"
+        node = node.parent_nodes[0]
+    if not hasattr(node.layer, "use_bias") or _activation(node.layer) != "linear":
+        return False  # nothing that it is folded into
+    return norms > 0 or bool(node.layer.use_bias)
 
 
 def exit_costs(net: Any) -> ExitCosts:
@@ -143,14 +159,15 @@ def layer_units(net: Any) -> dict[str, Unit]:
         if missing:
             waiting.extend(reversed(missing))
             continue
-        layer = waiting.pop().layer
-        if layer.name not in units:
+        waiting.pop()
+        if node.layer.name not in units:
             inputs = tuple(units[parent.layer.name] for parent in node.parent_nodes)
-            units[layer.name] = _unit(layer, inputs)
+            units[node.layer.name] = _unit(node, inputs)
     return units
 
 
-def _unit(layer: Any, inputs: tuple[Unit, ...]) -> Unit:
+def _unit(node: Any, inputs: tuple[Unit, ...]) -> Unit:
+    layer = node.layer
     name = type(layer).__name__
     kind = KINDS.get(name, "folded")
     if name == "Dense" or (kind == "folded" and has_softmax(layer)):
@@ -160,7 +177,7 @@ def _unit(layer: Any, inputs: tuple[Unit, ...]) -> Unit:
     if name == "SeparableConv2D":  # whose costs are all the second operator's here
         between = (height, width, inputs[0].shape[2] * layer.depth_multiplier)
         inputs = (Unit("depthwise", f"{layer.name}_depthwise", inputs, between),)
-    return Unit(kind, layer.name, inputs, shape, layer_macs(layer), layer_params(layer))
+    return Unit(kind, layer.name, inputs, shape, layer_macs(layer), layer_params(node))
 
 
 def described_costs(exits: Mapping[Exit, Unit]) -> ExitCosts:
@@ -223,8 +240,7 @@ def _params(units: Iterable[Unit]) -> int:
 
 def has_softmax(layer: Any) -> bool:
     """Whether a Keras layer ends in a softmax."""
-    activation = getattr(layer, "activation", None)
-    return type(layer).__name__ == "Softmax" or getattr(activation, "__name__", "") == "softmax"
+    return type(layer).__name__ == "Softmax" or _activation(layer) == "softmax"
 
 
 def check_softmax(net: Any) -> None:
@@ -239,7 +255,7 @@ def check_softmax(net: Any) -> None:
         node = output.node
         while _passes_on(node.layer):
             node = node.parent_nodes[0]
-        activation = getattr(getattr(node.layer, "activation", None), "__name__", "")
+        activation = _activation(node.layer)
         if type(node.layer).__name__ in SCORES and activation in NO_SOFTMAX:
             raise UserError(
                 f"output {name!r} of {net.name} ends in {node.layer.name!r} without a softmax "
@@ -250,8 +266,11 @@ def check_softmax(net: Any) -> None:
 
 def _passes_on(layer: Any) -> bool:
     """Whether a layer gives what it takes, as those do that name an output or set its type."""
-    activation = getattr(getattr(layer, "activation", None), "__name__", "")
-    return type(layer).__name__ == "Activation" and activation == "linear"
+    return type(layer).__name__ == "Activation" and _activation(layer) == "linear"
+
+
+def _activation(layer: Any) -> str:
+    return getattr(getattr(layer, "activation", None), "__name__", "")
 
 
 def readers(net: Any, layer: Any) -> list[Any]:

@@ -95,3 +95,45 @@ def test_keras_and_tflite_count_the_same(family: str, shape: tuple[int, int, int
         stages = cut(model, [costs.exits[i].name for i in chosen])
         assert stages.leave_macs == costs.leave_macs(chosen)
         assert stages.params == costs.params(chosen)
+
+
+@pytest.mark.parametrize(
+    ("kind", "bias", "between"),
+    [
+        ("Conv2D", True, ""),
+        ("DepthwiseConv2D", True, ""),
+        ("Dense", True, ""),
+        ("Conv2D", True, "Dropout"),
+        ("Conv2D", False, "BatchNormalization"),
+    ],
+)
+def test_a_batch_norm_is_no_second_bias(kind: str, bias: bool, between: str) -> None:
+    """It is folded into the one that is there, before conversion as after it."""
+    import numpy as np
+
+    from eexit_tf.data import Samples
+    from eexit_tf.exits import attach_exits
+    from eexit_tf.keras import keras
+    from eexit_tf.network_costs import exit_costs
+    from eexit_tf.tflite import flatbuffer
+    from eexit_tf.tflite.quantization import quantize
+    from eexit_tf.tflite.splicing.stages import cut
+
+    layers = keras.layers
+    inputs = layers.Input((8, 8, 1))
+    x = layers.Conv2D(6, 3, activation="relu", name="first")(inputs)
+    if kind == "Dense":
+        x = layers.Dense(8, use_bias=bias)(layers.Flatten()(x))
+    else:
+        size = {"filters": 8} if kind == "Conv2D" else {}
+        x = getattr(layers, kind)(kernel_size=3, use_bias=bias, **size)(x)
+    if between:
+        x = layers.Dropout(0.1)(x) if between == "Dropout" else layers.BatchNormalization()(x)
+    x = layers.Flatten()(layers.ReLU()(layers.BatchNormalization()(x)))
+    backbone = keras.Model(inputs, layers.Dense(3, activation="softmax", name="last")(x))
+    net = attach_exits(backbone, [Exit("first")])
+    net.set_weights([weight + 0.01 for weight in net.get_weights()])  # a bias of 0 is dropped
+    samples = np.random.default_rng(0).random((8, 8, 8, 1), np.float32)
+    multi = quantize(net, Samples(samples, np.zeros(8, np.int64)), method="ptq")
+    stages = cut(flatbuffer.read(multi.content), net.output_names)
+    assert exit_costs(net).params([0, 1]) == stages.params
