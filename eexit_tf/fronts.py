@@ -22,7 +22,7 @@ class SearchFront:
         dataset: as the user typed it.
         seed, bounds: of the search.
         trials: how many have finished.
-        hypervolume: see `pareto.hypervolume`, from 0 to 1.
+        hypervolume: of its points, see `pareto.hypervolume`, from 0 to 1.
         reference_macs: from where to where the hypervolume counts.
         front: its points.
     """

@@ -5,12 +5,19 @@ import json
 import shutil
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import EEXIT_TF, Run
 
+from eexit_tf.data import load
+from eexit_tf.fronts import SearchFront
 from eexit_tf.outputs import ExitOutputs
+from eexit_tf.pareto import hypervolume
+from eexit_tf.tuners.archive import pairs
+from eexit_tf.tuners.search import _write_front, make_tuner
+from eexit_tf.tuners.settings import SearchSettings
 
 TRIALS = 3
 PATIENCE = 1200
@@ -101,6 +108,20 @@ def test_a_resumed_search_knows_where_its_data_are_now(
     run = eexit_tf(*command(moved, output), cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     assert json.loads((output / "search.json").read_text())["dataset"] == str(moved)
+
+
+def test_the_hypervolume_is_that_of_the_points_within_the_bounds(
+    small_search: Path, tmp_path: Path
+) -> None:
+    output = Path(shutil.copytree(small_search, tmp_path / "search"))
+    whole, settings = SearchFront.load(output), SearchSettings.load(output)
+    best = replace(settings.bounds, min_accuracy=whole.front.points[-1].val_accuracy)
+    settings = replace(settings, bounds=best)
+    tuner = make_tuner(settings.space(load(settings.dataset)), output, settings, max_trials=1)
+    found = _write_front(tuner, output, settings)
+    assert found.front.points == whole.front.points[-1:]
+    assert found.hypervolume == hypervolume(pairs(found.front), found.reference_macs)
+    assert 0 < found.hypervolume < whole.hypervolume
 
 
 def test_the_front_keeps_its_promises(uninterrupted: Path) -> None:

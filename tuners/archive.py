@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eexit_tf.files import parsing, write_json
-from eexit_tf.pareto import hypervolume, hypervolume_gain, pareto_front
+from eexit_tf.pareto import hypervolume_gain, pareto_front
 from eexit_tf.vocabulary import Front, OperatingPoint
 
 TRIAL_FRONT = "front.json"
@@ -58,10 +58,6 @@ class Archive:
             sum(front.evaluated_policies for front in self.fronts.values()),
             max((front.gap for front in self.fronts.values()), default=0.0),
         )
-
-    def hypervolume(self) -> float:
-        """Of the front over all trials; see `pareto.hypervolume`."""
-        return hypervolume(pairs(self.front()), self.reference_macs)
 
     def gain(self, trial: str) -> float:
         """What the archive's hypervolume would lose without this trial."""

@@ -15,7 +15,9 @@ from eexit_tf.files import write_json
 from eexit_tf.fronts import FRONT, SearchFront
 from eexit_tf.keras import tf
 from eexit_tf.locks import locked
+from eexit_tf.pareto import hypervolume
 from eexit_tf.reporter import SILENT, Reporter
+from eexit_tf.tuners.archive import pairs
 from eexit_tf.tuners.candidates import CandidateSpace
 from eexit_tf.tuners.chief import Chief
 from eexit_tf.tuners.local_workers import serve
@@ -212,14 +214,15 @@ def _nothing_found(tried: Front, trials: int, bounds: Bounds) -> str:
 
 def _write_front(tuner: ExitTuner, output: Path, settings: SearchSettings) -> SearchFront:
     archive = tuner.oracle.archive()
+    front = archive.front().within(settings.bounds)
     found = SearchFront(
         dataset=settings.dataset,
         seed=settings.seed,
         bounds=settings.bounds,
         trials=len(archive.fronts),
-        hypervolume=archive.hypervolume(),
+        hypervolume=hypervolume(pairs(front), archive.reference_macs),
         reference_macs=archive.reference_macs,
-        front=archive.front().within(settings.bounds),
+        front=front,
     )
     if found.trials:
         found.save(output)
