@@ -251,6 +251,11 @@ class Space(keras_tuner.HyperModel):
         return attach_exits(backbone(hp), [Exit("one"), Exit("two", "grid_dense")], classes=10)
 
 
+class Single(keras_tuner.HyperModel):
+    def build(self, hp):
+        return unnamed(hp)
+
+
 class Tiny(keras_tuner.HyperModel):
     def build(self, hp):
         return attach_exits(tiny(), [Exit("one"), Exit("two")], classes=3)

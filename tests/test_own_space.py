@@ -13,6 +13,7 @@ from eexit_tf.costs import ExitCosts
 from eexit_tf.errors import UserError
 from eexit_tf.keras import keras
 from eexit_tf.own_models import load_own_model
+from eexit_tf.pareto import hypervolume
 from eexit_tf.training import LEARNING_RATE
 from eexit_tf.tuners.backbone_space import BackboneSpace
 from eexit_tf.tuners.own_space import HyperModelSpace
@@ -50,6 +51,14 @@ def test_without_a_bound_the_costliest_network_is_where_costs_stop_counting() ->
     costs = space.costs(hp.values | heads | {"width": 8})
     dearest = max(costs.alone_macs(index) for index in range(len(costs)))
     assert space.reference_macs()[1] >= dearest > space.costs(hp.values).alone_macs(-1)
+
+
+@pytest.mark.parametrize("name", ["Space", "Single"])
+def test_the_costliest_network_counts_whatever_its_exits(name: str) -> None:
+    space = HyperModelSpace((8, 8, 1), CLASSES, Bounds(), spec=f"mine:{name}")
+    costs = space.costs({"width": 8})
+    most = costs.leave_macs(range(len(costs)))[-1]
+    assert hypervolume([(most, 0.9)], space.reference_macs()) > 0.01
 
 
 def test_a_model_that_a_function_gives_again_is_as_it_was() -> None:

@@ -24,6 +24,8 @@ FINE_TUNING_RATE = 1e-3
 """Of a ready model that is trained on: an eighth of what new weights are trained with."""
 CANDIDATES_BUILT = 30
 """To build a network takes far longer than to describe one."""
+BEYOND = 1.1
+"""How many times what the costliest network costs a cost may be that counts."""
 
 
 class OwnSpace(CandidateSpace):
@@ -104,6 +106,8 @@ class OwnSpace(CandidateSpace):
     def largest_macs(self) -> float:
         """From the default network on, each choice in turn is set to what costs most.
 
+        A little more than that, as what costs the most would otherwise count nothing.
+
         Raises:
             UserError: none of these can be built.
         """
@@ -115,14 +119,15 @@ class OwnSpace(CandidateSpace):
             self.costs(values)
         except InfeasibleError as error:
             raise UserError(f"no network can be built: {self.describe(values)}: {error}") from error
-        return self._dearest(values)
+        return BEYOND * self._dearest(values)
 
     def _dearest(self, values: Values) -> int:
+        """What a sample costs that goes through all exits."""
         try:
             costs = self.costs(values)
         except InfeasibleError:
             return 0
-        return max(costs.alone_macs(index) for index in range(len(costs)))
+        return costs.leave_macs(range(len(costs)))[-1]
 
     def rejected(self, values: Values) -> bool:
         """Also what cannot be built."""
