@@ -328,6 +328,11 @@ class Unreadable(Space):
         return super().build(hp)
 
 
+class Never(keras_tuner.HyperModel):
+    def build(self, hp):
+        raise keras_tuner.errors.FailedTrialError("never")
+
+
 class Trained(Space):
     learning_rate = 1e-4
 

@@ -33,6 +33,11 @@ def test_a_trial_is_described_by_its_own_choices_and_its_strongest_head() -> Non
     assert space.describe(hp.values | two) == "width 4, conv3_conv3_dense"
 
 
+def test_a_space_without_choices_has_a_description() -> None:
+    space = HyperModelSpace((4, 6, 2), 3, Bounds(), spec="mine:Tiny")
+    assert space.describe({}) == "the only network"
+
+
 def test_a_space_may_have_its_own_learning_rate() -> None:
     rates = [
         HyperModelSpace((8, 8, 1), CLASSES, Bounds(), spec=f"mine:{name}").learning_rate
@@ -204,6 +209,7 @@ def test_wrong_options_are_explained(eexit_tf: Run, some_digits: Path, tmp_path:
         (["--space", "mine:Unlearning"], "of mine:Unlearning is 0.0; expected a float above 0"),
         (["--space", "mine:Logits"], "is not that of a softmax"),
         (["--space", "mine:Infeasible"], "no network can be built: width 2: none will do"),
+        (["--space", "mine:Never"], "no network can be built: the only network: never"),
         (["--space", "mine:Infeasible", *few], "the first one: none will do"),
         (["--backbone", "mine:leaving"], "in leaving: sys.exit(0)"),
         (["--space", "mine:Leaving"], "space mine:Leaving wants to end the command: SystemExit: 0"),

@@ -241,7 +241,8 @@ class HyperModelSpace(OwnSpace):
         return net
 
     def describe(self, values: Values) -> str:
-        return ", ".join(f"{name} {value}" for name, value in self.active(values).items())
+        said = ", ".join(f"{name} {value}" for name, value in self.active(values).items())
+        return said or "the only network"
 
     def full_network(self, values: Values) -> keras.Model:
         net = self._made(values)
