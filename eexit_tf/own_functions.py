@@ -50,10 +50,14 @@ def import_function(what: str, name: str) -> Callable[..., Any]:
                 f"among what is installed"
             ) from error
         raise _error_of_the_user(f"{what}: {module_name} cannot be imported", error) from error
-    function = getattr(module, function_name, None)
+    place = f"{module_name} ({getattr(module, '__file__', 'built in')})"
+    if not hasattr(module, function_name):
+        raise UserError(f"{what}: {place} has no function {function_name}")
+    function = getattr(module, function_name)
     if not callable(function):
         raise UserError(
-            f"{what}: {module_name} ({module.__file__}) has no function {function_name}"
+            f"{what}: {function_name} in {place} is a {type(function).__name__}; expected a "
+            f"function, such as one that returns it"
         )
     found: Callable[..., Any] = function
     return found

@@ -261,6 +261,9 @@ class Tiny(keras_tuner.HyperModel):
         return attach_exits(tiny(), [Exit("one"), Exit("two")], classes=3)
 
 
+INSTANCE = Space()
+
+
 class Scoped(keras_tuner.HyperModel):
     def build(self, hp):
         return attach_exits(scoped(hp), [Exit("one"), Exit("two")], classes=10)

@@ -40,7 +40,7 @@ DATA = {
     ":load": "unknown data set ':load'",
     "mine:": "unknown data set 'mine:'",
     "mine:absent": r"mine \(.*mine.py\) has no function absent",
-    "mine:NUMBER": "has no function NUMBER",
+    "mine:NUMBER": r"NUMBER in mine \(.*mine.py\) is a int; expected a function, such as one that",
     "mine:nonsense": r"expected \(\(x_train, .* but nonsense\(\) returned int 42",
     "mine:nothing": r"nothing\(\) returned NoneType None",
     "mine:ragged": "the inputs are not one array",

@@ -193,6 +193,7 @@ def test_wrong_options_are_explained(eexit_tf: Run, some_digits: Path, tmp_path:
         (["--backbone", "mine:unsearchable"], r"hp.Choice('rate', [...])"),
         (["--space", "mine:backbone"], "mine:backbone"),
         (["--space", "mine:more_by_name"], "mine:more_by_name needs arguments; expected a class"),
+        (["--space", "mine:INSTANCE"], "is a Space; expected a function, such as one that returns"),
         (["--backbone", "gone.keras"], "no such model file"),
         (["--backbone", "mine:logits"], "without a softmax; end it with a softmax"),
         (["--backbone", "mine:two"], "has 2 outputs; expected one"),
