@@ -7,6 +7,7 @@ block give a map named `stem`, `block1`, `block2`, …: the taps where exits att
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -47,17 +48,17 @@ class Stage:
     Attributes:
         width: channels that each block gives.
         depth: blocks.
-        kernel: side of the blocks' convolutions (1 x k on a map of height 1).
+        kernel: side of the blocks' convolutions (1 x k on a map of height 1), or (height, width).
         stride: of the first block; 2 halves the resolution.
         expansion: how many times wider than its input an inverted residual is inside.
 
     Raises:
-        UserError: a number below 1; a stem raises it too.
+        UserError: no whole number, or one below 1; a stem raises it too.
     """
 
     width: int
     depth: int = 1
-    kernel: int = 3
+    kernel: int | Sides = 3
     stride: int = 2
     expansion: int = 4
 
@@ -66,8 +67,17 @@ class Stage:
 
 
 def _check(part: Stem | Stage) -> None:
-    if any(np.min(value) < 1 for value in vars(part).values()):
-        raise UserError(f"every number must be 1 or more, but there is {part}")
+    """Refuse other numbers than whole ones from 1 on; NumPy's integers become Python's."""
+    for name, value in list(vars(part).items()):
+        try:
+            two = name == "kernel" and np.shape(value) == (2,)
+            number = tuple(map(index, value)) if two else index(value)
+        except (TypeError, ValueError):
+            number = 0
+        if np.min(number) < 1:
+            kind = "a whole number, or two," if name == "kernel" else "a whole number"
+            raise UserError(f"{name} must be {kind} of 1 or more, but there is {part}")
+        object.__setattr__(part, name, number)
 
 
 Block = Callable[[Unit, Stage, int, str], Unit]
@@ -88,6 +98,9 @@ def residual(
 
     Returns:
         A `tf_keras` functional model.
+
+    Raises:
+        UserError: an input that does not fit, or something else than a stem and stages.
     """
     return _build("residual", input_shape, stem, stages)
 
@@ -103,7 +116,7 @@ def separable(
     The defaults are MLPerf Tiny's DS-CNN. MobileNetV1 x 0.25 has a stem of 8 with stride 2 and
     the stages 16, 32 x 2, 64 x 2, 128 x 6 and 256 x 2, all but the first with stride 2.
 
-    Args and returns: as of `residual`.
+    Args, returns and raises: as of `residual`.
     """
     return _build("separable", input_shape, stem, stages)
 
@@ -119,7 +132,7 @@ def inverted_residual(
     Without squeeze-and-excite, which TFMOT cannot take. NACHOS's backbones are five stages with
     depths from 2 to 4, kernels of 3, 5 or 7 and expansions of 3, 4 or 6.
 
-    Args and returns: as of `residual`.
+    Args, returns and raises: as of `residual`.
     """
     return _build("inverted_residual", input_shape, stem, stages)
 
@@ -132,7 +145,7 @@ def plain(
 ) -> Any:
     """Convolutions one behind the other (VGG, Simonyan and Zisserman 2014).
 
-    Args and returns: as of `residual`.
+    Args, returns and raises: as of `residual`.
     """
     return _build("plain", input_shape, stem, stages)
 
@@ -177,10 +190,15 @@ def blueprint(
     """A backbone of a family, described.
 
     Raises:
-        UserError: no such family, or an input that does not fit.
+        UserError: no such family, an input that does not fit, or something else than a stem and
+            stages.
     """
     if family not in FAMILIES:
         raise UserError(f"unknown family {family!r}; expected one of {', '.join(FAMILIES)}")
+    if not isinstance(stem, Stem):
+        raise UserError(f"expected a Stem, such as Stem(16), but got {stem!r}")
+    if not isinstance(stages, Sequence) or not all(isinstance(stage, Stage) for stage in stages):
+        raise UserError(f"expected a sequence of stages, such as [Stage(16)], but got {stages!r}")
     inputs = x = image(input_shape)
     if stem.shrink > 1:
         x = _shrink(x, stem.shrink)

@@ -9,6 +9,7 @@ network is described in a fraction of a millisecond; `eexit_tf.building` makes K
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
+from operator import index
 from typing import Literal
 
 from eexit_tf import costs
@@ -71,9 +72,12 @@ def image(shape: Sequence[int], name: str = "input") -> Unit:
     Raises:
         UserError: not (height, width, channels).
     """
-    if len(shape) != 3 or not all(isinstance(side, int) and side > 0 for side in shape):
-        raise UserError(f"expected (height, width, channels), but got {tuple(shape)}")
-    height, width, channels = shape
+    try:
+        height, width, channels = map(index, shape)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"expected (height, width, channels), but got {shape}") from error
+    if min(height, width, channels) < 1:
+        raise UserError(f"height, width and channels must be 1 or more, but are {shape}")
     return Unit("input", name, (), (height, width, channels))
 
 

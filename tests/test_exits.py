@@ -1,6 +1,7 @@
 """Attaching exits to backbones, and cutting networks down to some."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -141,8 +142,43 @@ def test_taps_on_branches_that_exclude_each_other_are_refused() -> None:
         lambda: Stem(kernel=(3, 0)),
         lambda: Stage(4, stride=-1),
         lambda: Stage(4, depth=0),
+        lambda: Stem("8"),
+        lambda: Stem(8.5),
+        lambda: Stem([8, 8]),
+        lambda: Stem(8, (3, 5, 3)),
+        lambda: Stem(8, (3, "5")),
+        lambda: Stem(8, ((3, 3), 5)),
+        lambda: Stage(8, kernel=3.0),
+        lambda: Stage(8, kernel=(3, 3, 3)),
+        lambda: Stage(8, depth=None),
     ],
 )
-def test_numbers_of_a_backbone_are_1_or_more(make: Callable[[], Stem | Stage]) -> None:
-    with pytest.raises(UserError, match="1 or more"):
+def test_numbers_of_a_backbone_are_whole_and_1_or_more(make: Callable[[], Stem | Stage]) -> None:
+    with pytest.raises(UserError, match=r"must be a whole number.* of 1 or more, but there is St"):
         make()
+
+
+def test_integers_of_numpy_are_numbers_of_a_backbone() -> None:
+    eight, three, five = np.array([8, 3, 5], np.uint8)
+    assert Stem(eight, (three, five)) == Stem(8, np.array([3, 5])) == Stem(8, (3, 5))
+    assert type(Stage(eight).width) is int
+    assert Stage(8, kernel=[three, five]) == Stage(8, kernel=(3, 5))
+    made = residual(np.array([8, 8, 1]), stem=Stem(4), stages=[Stage(eight, depth=three)])
+    assert made.output_shape == (None, 4, 4, 8)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"stages": Stage(8)}, r"expected a sequence of stages, such as \[Stage\(16\)\], but got"),
+        ({"stages": [8, 16]}, r"but got \[8, 16\]"),
+        ({"stem": 8}, r"expected a Stem, such as Stem\(16\), but got 8"),
+        ({"input_shape": 8}, r"expected \(height, width, channels\), but got 8"),
+        ({"input_shape": (8, 8)}, r"but got \(8, 8\)"),
+        ({"input_shape": (8, 8, 1.0)}, r"but got \(8, 8, 1.0\)"),
+        ({"input_shape": (8, 8, 0)}, r"must be 1 or more, but are \(8, 8, 0\)"),
+    ],
+)
+def test_other_parts_of_a_backbone_are_refused(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        residual(**{"input_shape": (8, 8, 1), **given})
