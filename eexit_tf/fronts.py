@@ -59,10 +59,10 @@ class SearchFront:
             dataset=value["dataset"],
             seed=value["seed"],
             bounds=Bounds.from_json(value["bounds"]),
-            trials=value["trials"],
-            hypervolume=value["hypervolume"],
+            trials=int(value["trials"]),
+            hypervolume=float(value["hypervolume"]),
             reference_macs=(low, high),
-            front=Front(points, int(value["evaluated_policies"]), value.get("gap", 0.0)),
+            front=Front(points, int(value["evaluated_policies"]), float(value.get("gap", 0.0))),
         )
 
     def save(self, directory: Path) -> None:

@@ -9,13 +9,13 @@ a policy has threshold 0: whatever reaches it leaves.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from math import log
-from typing import Any
+from typing import Any, TypeVar
 
 from eexit_tf.errors import UserError
-from eexit_tf.ranges import check_part
+from eexit_tf.ranges import check_above_0, check_part
 
 LEVELS = 256
 """How many values a confidence has."""
@@ -24,6 +24,7 @@ MOST_INT8_CLASSES = 511
 do, the kernels of LiteRT and TFLM end the whole process."""
 
 NAME_SEPARATOR = "__"
+Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True)
@@ -205,11 +206,19 @@ class OperatingPoint:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "OperatingPoint":
+        """A point as `to_json` wrote it.
+
+        Raises:
+            ValueError: its accuracy or its mean MACs are none.
+        """
+        accuracy, mean_macs = float(value["val_accuracy"]), float(value["mean_macs"])
+        check_part("val_accuracy", accuracy)
+        check_above_0("mean_macs", mean_macs)
         return cls(
             id=str(value["id"]),
             trial=str(value["trial"]),
-            val_accuracy=float(value["val_accuracy"]),
-            mean_macs=float(value["mean_macs"]),
+            val_accuracy=accuracy,
+            mean_macs=mean_macs,
             max_macs=int(value["max_macs"]),
             params=int(value["params"]),
             exits=tuple(
@@ -222,10 +231,14 @@ class OperatingPoint:
                 )
                 for use in value["exits"]
             ),
-            expected_accuracy=value.get("expected_accuracy"),
-            flash_bytes=value.get("flash_bytes"),
-            arena_bytes=value.get("arena_bytes"),
+            expected_accuracy=_if_there(float, value.get("expected_accuracy")),
+            flash_bytes=_if_there(int, value.get("flash_bytes")),
+            arena_bytes=_if_there(int, value.get("arena_bytes")),
         )
+
+
+def _if_there(kind: Callable[[Any], Number], value: Any) -> Number | None:
+    return None if value is None else kind(value)
 
 
 @dataclass(frozen=True)

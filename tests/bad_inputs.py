@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from networks import convert, keras_network
@@ -138,6 +139,10 @@ def make_searches(place: Path, search: Path, digits: Path) -> None:
         "schema": json.dumps({**front, "schema": 99}).encode(),
         "keys": b'{"schema": 1}',
         "deep": b"[" * 100_000,
+        "free": json.dumps(with_points(front, mean_macs=0)).encode(),
+        "nan": json.dumps(with_points(front, val_accuracy=float("nan"))).encode(),
+        "flash": json.dumps(with_points(front, flash_bytes="much")).encode(),
+        "volume": json.dumps({**front, "hypervolume": "much"}).encode(),
     }.items():
         (place / f"front_{name}").mkdir()
         (place / f"front_{name}" / "front.json").write_bytes(damaged)
@@ -162,3 +167,8 @@ def make_searches(place: Path, search: Path, digits: Path) -> None:
     next((place / "no_weights").glob("trials/*/*.h5")).unlink()
     moved = {**front, "dataset": "moved-away.npz"}
     (place / "moved" / "front.json").write_text(json.dumps(moved))
+
+
+def with_points(front: dict[str, Any], **changes: object) -> dict[str, Any]:
+    """A front with points of which something is not as a search writes it."""
+    return {**front, "points": [{**point, **changes} for point in front["points"]]}
