@@ -1,7 +1,8 @@
 """Training that goes on from a kept `.tflite`: its weights back in a network of Keras.
 
-The converter names a constant after its layer, and folds a batch normalisation into the
-convolution before it. What int8 rounded away stays lost; training brings it back in a few steps.
+A compiled file names what a convolution gives after the last layer that is folded into it: its
+normalisation or its ReLU, which `eexit_tf.building` calls what the convolution is called without an
+ending. What int8 rounded away stays lost; training brings it back in a few steps.
 """
 
 import re
@@ -12,7 +13,11 @@ from ai_edge_litert import schema_py_generated as schema
 
 from eexit_tf.keras import keras
 
-LAYER = re.compile(r"([^/;]+)/(?:Conv2D|depthwise|MatMul)\b")
+ENDINGS = {
+    schema.BuiltinOperator.CONV_2D: "_conv",
+    schema.BuiltinOperator.DEPTHWISE_CONV_2D: "_depthwise",
+}
+DENSE = re.compile(r"/(MatMul|BiasAdd)\b")
 Weights = dict[str, tuple[np.ndarray, np.ndarray]]
 BATCH = 250
 
@@ -59,18 +64,15 @@ def unfold(
 def read(file: Path) -> Weights:
     """Kernel and bias of every layer, by its name, as float32."""
     model = schema.ModelT.InitFromPackedBuf(file.read_bytes(), 0)
-    wanted = {
-        schema.BuiltinOperator.CONV_2D,
-        schema.BuiltinOperator.DEPTHWISE_CONV_2D,
-        schema.BuiltinOperator.FULLY_CONNECTED,
-    }
     found: Weights = {}
     for graph in model.subgraphs:
         for operator in graph.operators:
-            if model.operatorCodes[operator.opcodeIndex].builtinCode not in wanted:
+            ending = ENDINGS.get(model.operatorCodes[operator.opcodeIndex].builtinCode)
+            if ending is None:
                 continue
             kernel, bias = (graph.tensors[index] for index in operator.inputs[1:3])
-            name = LAYER.findall(kernel.name.decode())[-1]
+            given = graph.tensors[operator.outputs[0]].name.decode().split(";")[0]
+            name = given.split("/")[1] + ("" if DENSE.search(given) else ending)
             found[name] = _real(model, kernel, np.int8), _real(model, bias, np.int32)
     return found
 
