@@ -73,7 +73,8 @@ def splice(
     spliced.check_thresholds(thresholds, len(exits))
     runtime_thresholds = runtime_thresholds and len(exits) > 1
     given = _add_thresholds(model) if runtime_thresholds else None
-    stages = cut(_with_bare_scores(model, exits), exits, confidence)
+    _make_scores_alike(model, exits)
+    stages = cut(model, exits, confidence)
     builder = Builder(model)
     levels = [int(level) for level in thresholds[:-1]]
     splicer = _Splicer(builder, stages, levels, confidence, given)
@@ -113,22 +114,40 @@ def _bare(model: fb.ModelT, tensor: int) -> int:
     return before if len(shape) == 4 and shape[:3] == (1, 1, 1) else tensor
 
 
-def _with_bare_scores(model: fb.ModelT, exits: Sequence[str]) -> fb.ModelT:
-    """The model with outputs before their last reshape, if every exit has one.
+def _make_scores_alike(model: fb.ModelT, exits: Sequence[str]) -> None:
+    """Give the exits' outputs one shape, so that the branches of an `IF` give back the same.
 
-    One `RESHAPE` at the end of the main graph then does for all exits.
+    They are taken before their last reshape, if every exit has one: a single `RESHAPE` at the end
+    of the main graph then does for all. Otherwise convolutional heads among dense ones get one
+    each.
     """
-    bare = {resolve(model, name): _bare(model, resolve(model, name)) for name in exits}
-    tensors = model.subgraphs[0].tensors
-    if any(len(tensors[before].shape) != 4 for before in bare.values()):
-        return model
-    model = copy.copy(model)
-    main = copy.copy(model.subgraphs[0])
-    named = {name: bare.get(i, i) for name, i in schema.outputs_by_name(model).items()}
+    main, indices = model.subgraphs[0], [resolve(model, name) for name in exits]
+    alike = {index: _bare(model, index) for index in indices}
+    if any(len(main.tensors[before].shape) != 4 for before in alike.values()):
+        if len({len(main.tensors[index].shape) for index in indices}) == 1:
+            return
+        alike = {index: _vector(model, index) for index in indices}
+    named = {name: alike.get(i, i) for name, i in schema.outputs_by_name(model).items()}
     main.outputs = np.array(list(named.values()), np.int32)
     schema.sign(model, schema.inputs_by_name(model), named)
-    model.subgraphs = [main]
-    return model
+
+
+def _vector(model: fb.ModelT, scores: int) -> int:
+    """The scores as (1, classes), by a `RESHAPE` at the end of the main graph if need be."""
+    main = model.subgraphs[0]
+    shape = np.array((1, schema.shape(main.tensors[scores])[-1]), np.int32)
+    if len(main.tensors[scores].shape) == len(shape):
+        return scores
+    vector = copy.copy(main.tensors[scores])
+    vector.shape, vector.shapeSignature = shape, None
+    main.tensors.append(vector)
+    op = fb.OperatorT(schema.operator_code(model, fb.BuiltinOperator.RESHAPE, 1))
+    op.inputs = np.array([scores], np.int32)
+    op.outputs = np.array([len(main.tensors) - 1], np.int32)
+    op.builtinOptions = fb.ReshapeOptionsT(newShape=shape)
+    op.builtinOptionsType = fb.BuiltinOptions.ReshapeOptions
+    main.operators.append(op)
+    return len(main.tensors) - 1
 
 
 def _add_thresholds(model: fb.ModelT) -> int:
