@@ -27,7 +27,8 @@ DATA = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("measured")
-    (place / "m.tflite").write_bytes(convert(keras_network(11, 3)))
+    network = convert(keras_network(11, 3), samples=X[..., None] / 255)
+    (place / "m.tflite").write_bytes(network)
     compile_file(place / "m.tflite", [0.9, 0.8]).save(place / "m.tflite")
     for name, arrays in DATA.items():
         np.savez(place / f"{name}.npz", **arrays)

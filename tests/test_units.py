@@ -15,6 +15,7 @@ from eexit_tf.keras import keras
 from eexit_tf.tflite import flatbuffer
 from eexit_tf.tflite.compiler import compile_file
 from eexit_tf.tflite.inputs import quantise
+from eexit_tf.tflite.segments import split
 from eexit_tf.tflite.units import in_units_of
 
 CLASSES = 5
@@ -52,6 +53,48 @@ def test_bytes_are_recognised_by_the_reach_of_the_input(tmp_path: Path, dataset:
         said[factor] = json.loads(json_path.read_text())
     assert said[255] == said[1]
     assert 0 < said[1]["exits"][0]["share"] < 1
+
+
+@pytest.mark.parametrize("form", ["file", "segments"])
+def test_bytes_go_from_minus_1_to_1_where_the_input_does(
+    tmp_path: Path, dataset: Path, form: str
+) -> None:
+    data, path = load(str(dataset)), tmp_path / "m.tflite"
+    path.write_bytes(convert(keras_network(4, 2, classes=CLASSES), samples=2 * data.train.x - 1))
+    made = compile_file(path, [0.3])
+    if form == "segments":
+        split(made).save(path := tmp_path / "m.segments")
+    else:
+        made.save(path)
+    given, raw = in_units_of(path, data), np.load(dataset)
+    np.testing.assert_allclose(given.train.x.max(), raw["x_train"].max() / 127.5 - 1, atol=1e-6)
+    np.testing.assert_allclose(given.test.x, 2 * data.test.x - 1, atol=1e-6)
+    own = tmp_path / "own.npz"  # the same by the user's own hand
+    np.savez(own, x_train=raw["x_train"] / np.float32(127.5) - 1, y_train=raw["y_train"])
+    np.testing.assert_allclose(in_units_of(path, load(str(own))).test.x, given.test.x, atol=1e-6)
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.13, 0.31), (0.5, 0.25), (0.5, 1)])
+def test_bytes_are_refused_where_the_input_goes_below_0_in_another_way(
+    tmp_path: Path, dataset: Path, mean: float, std: float
+) -> None:
+    data, path, own = load(str(dataset)), tmp_path / "m.tflite", tmp_path / "own.npz"
+    x = (data.train.x - mean) / std
+    path.write_bytes(convert(keras_network(4, 2, classes=CLASSES), samples=x))
+    made = compile_file(path, [0.3])
+    made.save(path)
+    for command in (
+        ["evaluate", path, "--dataset", dataset],
+        ["benchmark", path, "--dataset", dataset, "--samples", 3],
+        ["retune", path, "--dataset", dataset, "--max-mean-macs", "1M"],
+    ):
+        result = CliRunner().invoke(cli, [*map(str, command), "--quiet"])
+        assert result.exit_code == 2
+        assert "in the network's own units" in " ".join(result.stderr.split())
+    np.savez(own, x_test=x, y_test=data.train.y)
+    np.testing.assert_allclose(in_units_of(path, load(str(own), False)).test.x, x, atol=1e-6)
+    replace(made, input=replace(made.input, divisor=255.0)).save(path)
+    assert in_units_of(path, data) is data  # its card knows
 
 
 @pytest.mark.parametrize("spread", [0.001, 3.0, 300.0])

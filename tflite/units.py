@@ -1,4 +1,4 @@
-"""Data in the units that a network takes: divided as in its training, or raw."""
+"""Data in the units that a network takes: divided as in its training, raw, or around 0."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,20 +8,28 @@ from typing import Any
 import numpy as np
 
 from eexit_tf.data import BYTES, Dataset, Samples
+from eexit_tf.errors import UserError
 from eexit_tf.files import read_bytes
 from eexit_tf.tflite import schema
 from eexit_tf.tflite.cards import card_of, card_path, input_divisor
 from eexit_tf.tflite.interpreter import EarlyExitInterpreter
 from eexit_tf.tflite.segments import Segments, is_segments
 
+_HALF = 127.5
+"""What bytes are divided by to reach from 0 to 2, and from -1 to 1 once 1 is taken off."""
+_AROUND = 0.15
+"""How far from -1 and 1 an input may reach that was calibrated on images between them."""
+_BELOW = 0.05
+"""How far below 0, as a part of its reach, an input may go that takes nothing below 0."""
+
 
 def in_units_of(model: Path | str, data: Dataset) -> Dataset:
     """The data as the network takes it, which may have been trained on other units.
 
     `eexit_tf.data` divides bytes by 255 and other numbers by a power of two; many a network from
-    elsewhere takes them as they are. The card of a network that was searched says what its data
-    was divided by. Otherwise an int8 input's quantisation tells: it was calibrated on what the
-    network takes.
+    elsewhere takes them as they are, or bytes from -1 to 1. The card of a network that was
+    searched says what its data was divided by. Otherwise an int8 input's quantisation tells: it
+    was calibrated on what the network takes.
 
     Args:
         model: a self-exiting `.tflite` file, or its segments.
@@ -29,20 +37,34 @@ def in_units_of(model: Path | str, data: Dataset) -> Dataset:
 
     Returns:
         The same, divided by what the card says; else as it is, or raw where the input's reach is
-        closer to that. A float input without such a card gets bytes divided, and other numbers
-        raw.
+        closer to that. Bytes become x / 127.5 - 1, with 127.5 as the divisor, where the input
+        reaches from about -1 to about 1. A float input without such a card gets bytes divided,
+        and other numbers raw.
 
     Raises:
-        UserError: no such file, or its card is another file's or damaged.
+        UserError: no such file, its card is another file's or damaged, or the input reaches below
+            0 in a way that does not tell what it takes bytes for.
     """
     divisor = _known_divisor(Path(model), data)
     if divisor is None:
-        divisor = data.divisor if _takes_divided(model, data) else 1.0
+        reach = _reach(model)
+        if reach is None:
+            divisor = BYTES if data.divisor == BYTES else 1.0
+        elif data.divisor == BYTES and reach[0] < -_BELOW * reach[1]:
+            _check_around_0(model, data, *reach)
+            return _changed(data, BYTES / _HALF, -1.0, _HALF)
+        else:
+            divisor = data.divisor if _takes_divided(max(-reach[0], reach[1]), data) else 1.0
     if divisor == data.divisor:
         return data
-    factor = np.float32(data.divisor / divisor)
+    return _changed(data, data.divisor / divisor, 0.0, divisor)
+
+
+def _changed(data: Dataset, factor: float, offset: float, divisor: float) -> Dataset:
+    """The data times a factor, plus an offset."""
     train, validation, test = (
-        Samples(part.x * factor, part.y) for part in (data.train, data.validation, data.test)
+        Samples(part.x * np.float32(factor) + np.float32(offset), part.y)
+        for part in (data.train, data.validation, data.test)
     )
     return replace(data, train=train, validation=validation, test=test, divisor=divisor)
 
@@ -65,14 +87,28 @@ def _known_divisor(model: Path, data: Dataset) -> float | None:
     return divisor if divisor != 1 or card.get("origin") is not None else None
 
 
-def _takes_divided(model: Path | str, data: Dataset) -> bool:
-    """Whether divided data is closer to what the network was calibrated on than raw data."""
+def _reach(model: Path | str) -> tuple[float, float] | None:
+    """The least and the largest number that an int8 input can take; none of a float input."""
     graph = EarlyExitInterpreter(model).runtime.model.subgraphs[0]
     tensor = graph.tensors[graph.inputs[0]]
     if schema.dtype(tensor) == np.float32:
-        return data.divisor == BYTES
+        return None
     scale, zero = schema.quantization(tensor)
-    reach = scale * max(zero + 128, 127 - zero)
+    return scale * (-128 - zero), scale * (127 - zero)
+
+
+def _check_around_0(model: Path | str, data: Dataset, low: float, high: float) -> None:
+    """Refuse bytes for an input that was calibrated on neither 0 to something nor -1 to 1."""
+    if abs(low + 1) > _AROUND or abs(high - 1) > _AROUND:
+        raise UserError(
+            f"{model} takes numbers from {low:.3g} to {high:.3g}, and what bytes from 0 to 255 are "
+            f"among them cannot be known: give {data.name} in the network's own units, as floats "
+            f"in an .npz or by module:function"
+        )
+
+
+def _takes_divided(reach: float, data: Dataset) -> bool:
+    """Whether divided data is closer to what the network was calibrated on than raw data."""
     given = data.train.x if len(data.train.x) else data.test.x
     between = float(np.abs(given).max()) * data.divisor**0.5
     return bool(reach <= between if data.divisor > 1 else reach >= between)
