@@ -6,13 +6,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as fb
-from networks import convert, order_of
+from networks import convert, inputs_for, order_of
 from static_cuts import check_equal, three_exits, with_exits
 
 from eexit_tf.errors import UserError
 from eexit_tf.keras import keras, tf
 from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.lineage import producer
+from eexit_tf.tflite.runtimes import Tflm
 from eexit_tf.tflite.splicing import splice, spliced
 from eexit_tf.tflite.splicing.normalize import normalize
 
@@ -87,6 +88,31 @@ def test_uint8_inputs_and_outputs_are_taken_off() -> None:
     graphs = flatbuffer.read(content).subgraphs
     assert all(t.type != fb.TensorType.UINT8 for graph in graphs for t in graph.tensors)
     check_equal(content, normalize(multi), order, [5, 5, 0])
+
+
+def test_an_int8_input_that_is_quantised_anew_keeps_its_meaning() -> None:
+    multi = three_exits()
+    order = order_of(multi)
+    model = flatbuffer.read(multi)
+    main = model.subgraphs[0]
+    read = int(main.inputs[0])
+    wide = copy.copy(main.tensors[read])
+    wide.quantization = fb.QuantizationParametersT(
+        scale=2 * wide.quantization.scale, zeroPoint=np.zeros(1, np.int64)
+    )
+    main.tensors.append(wide)
+    given = len(main.tensors) - 1
+    main.operators.insert(0, _operator(model, fb.BuiltinOperator.QUANTIZE, [given], read))
+    main.inputs = np.array([given], np.int32)
+    model.signatureDefs[0].inputs[0].tensorIndex = given
+    content = flatbuffer.write(model)
+    main = flatbuffer.read(normalize(content)).subgraphs[0]
+    assert schema.quantization(main.tensors[main.inputs[0]]) == schema.quantization(wide)
+    x = inputs_for(multi, 20)
+    for name, scores in Tflm(content).run(x).items():
+        np.testing.assert_array_equal(Tflm(normalize(content)).run(x)[name], scores)
+    levels = [5, 5, -128]
+    check_equal(splice.splice(content, order, levels), normalize(content), order, levels)
 
 
 def _quantize(model: fb.ModelT, index: int, inward: bool) -> int:

@@ -66,10 +66,15 @@ def normalized(model: fb.ModelT, exits: Sequence[str] | None = None) -> fb.Model
 
 
 def _int8_input(model: fb.ModelT, index: int) -> int:
-    """The int8 tensor that an input is quantised to, if that is all it is used for."""
+    """The int8 tensor that an input is quantised to, if that is all it is used for.
+
+    An int8 input keeps a `QUANTIZE` behind it: it gives the same numbers other values.
+    """
     main = model.subgraphs[0]
     readers = [op for op in main.operators if index in op.inputs]
-    if len(readers) != 1 or schema.op_name(model, readers[0]) != "QUANTIZE":
+    if main.tensors[index].type == fb.TensorType.INT8 or len(readers) != 1:
+        return index
+    if schema.op_name(model, readers[0]) != "QUANTIZE":
         return index
     main.operators.remove(readers[0])
     return int(readers[0].outputs[0])
