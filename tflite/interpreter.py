@@ -1,5 +1,6 @@
 """Running a self-exiting `.tflite` file from Python; needs neither TensorFlow nor Keras."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ class Predictions:
 
 
 class EarlyExitInterpreter:
-    """A self-exiting network, ready to run.
+    """A self-exiting network, ready to run; threads that share one take turns.
 
     Example:
         >>> interpreter = EarlyExitInterpreter("model.tflite")
@@ -97,6 +98,7 @@ class EarlyExitInterpreter:
             self._others = spliced.threshold_inputs(self.runtime.model, known)
         self.exits, self.thresholds = known.exits, known.thresholds
         self.confidence: Confidence = known.confidence
+        self._turn = threading.Lock()  # a run leaves its tensors in the runtime's memory
 
     def predict(self, x: NDArray) -> Predictions:
         """Run every sample until it leaves.
@@ -109,7 +111,9 @@ class EarlyExitInterpreter:
         Raises:
             UserError: the shape or the type does not fit.
         """
-        outputs = self.runtime.run(quantise(self.runtime.model, x), *self._others)
+        x = quantise(self.runtime.model, x)
+        with self._turn:
+            outputs = self.runtime.run(x, *self._others)
         return Predictions(
             outputs[spliced.SCORES], outputs[spliced.EXIT].reshape(-1), self.confidence
         )
