@@ -126,6 +126,16 @@ def test_float_networks_have_margins_and_runtime_thresholds() -> None:
     assert set(index) == {0, 1, 2}
 
 
+def test_thresholds_of_float_networks_are_rounded_as_the_help_says(tmp_path: Path) -> None:
+    path = tmp_path / "multi.tflite"
+    path.write_bytes(multi_exit(10, 3, False, int8=False))
+    made = compile_file(path, [0.9, 1.0])
+    assert [exit_.threshold for exit_ in made.exits] == [231 / 256, 255 / 256, 0]
+    for verb in ("compile", "retune"):
+        said = " ".join(CliRunner().invoke(cli, [verb, "--help"]).output.split())
+        assert "rounded up to steps of 1/256, 255/256 at most, in a float32 network, too" in said
+
+
 def test_thresholds_are_set_at_run_time() -> None:
     multi = multi_exit(12, 5, True)
     order, x = order_of(multi), inputs_for(multi, 40)

@@ -65,8 +65,8 @@ class EarlyExitInterpreter:
             folder of segments or its manifest.
         runtime: `"litert"` (reference kernels) or `"tflm"`; both give the same int8 results.
         thresholds: confidences from 0 to 1, one for each exit but the last, instead of those
-            in the file. Thresholds that are an input are fed before each run, the file's default
-            if none are given.
+            in the file; rounded as by `compiler.compile_file`. Thresholds that are an input are
+            fed before each run, the file's default if none are given.
 
     Raises:
         UserError: not such a file, an unknown runtime, or thresholds that do not fit.

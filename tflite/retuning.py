@@ -44,7 +44,8 @@ def retune(
 
     Args:
         model: a file that `splice` (or `eexit-tf`) made.
-        thresholds: confidences from 0 to 1, one for each exit but the last.
+        thresholds: confidences from 0 to 1, one for each exit but the last; rounded as by
+            `compiler.compile_file`.
         calibrate_on: validation samples, instead of thresholds.
         bounds: for the search; `max_mean_macs` is needed, `min_accuracy` possible.
         output: where the new file goes; the same file if not given.

@@ -134,7 +134,8 @@ def thresholds_option(required: bool = True) -> Callable[[Command], Command]:
         required=required,
         callback=_thresholds,
         metavar="T,…",
-        help="Confidence to leave at, 0 to 1, one for each exit but the last.",
+        help="Confidence to leave at, 0 to 1, one for each exit but the last; rounded up to steps "
+        "of 1/256, 255/256 at most, in a float32 network, too.",
     )
 
 
