@@ -136,6 +136,20 @@ def _operator(model: fb.ModelT, builtin: int, inputs: list[int], output: int) ->
     return op
 
 
+@pytest.mark.parametrize("int8", [True, False])
+def test_softmaxes_over_groups_are_no_scores_of_classes(int8: bool) -> None:
+    layers = keras.layers
+    outputs, x = [], (image := layers.Input((8, 8, 2), batch_size=1))
+    for shape in ((2, 3), (1, 6)):
+        x = layers.Conv2D(4, 3)(x)
+        grouped = layers.Reshape(shape)(layers.Dense(6)(layers.Flatten()(x)))
+        outputs.append(layers.Reshape((6,), name=f"by{shape[-1]}")(layers.Softmax()(grouped)))
+    content = convert(keras.Model(image, outputs), int8=int8)
+    with pytest.raises(UserError, match="output by3 holds 2 softmaxes over 3 scores each"):
+        normalize(content)
+    assert spliced.inspect(splice.splice(content, ["by6"], [-128])).exits == ("by6",)
+
+
 def test_other_outputs_are_refused() -> None:
     def maps(model: fb.ModelT, index: int) -> int:
         del index

@@ -104,8 +104,15 @@ def _scores(model: fb.ModelT, name: str, index: int, stay_int8: bool) -> int:
             f"output {name} is of shape {shape}, expected (1, classes) with two classes or more"
             f"{ADVICE}"
         )
-    made_by = _behind_reshapes(model, index)
-    if made_by == "SOFTMAX":
+    op = _behind_reshapes(model, index)
+    made_by = "" if op is None else schema.op_name(model, op)
+    if op is not None and made_by == "SOFTMAX":
+        over = schema.shape(main.tensors[op.outputs[0]])[-1]
+        if over != shape[-1]:
+            raise UserError(
+                f"output {name} holds {shape[-1] // over} softmaxes over {over} scores each, "
+                f"expected one over all {shape[-1]}{ADVICE}"
+            )
         return index
     if op is None or _is_made_of_scores(model, index):
         said = "an input" if op is None else f"{made_by}, with softmax or sigmoid scores behind it"
@@ -118,11 +125,12 @@ def _scores(model: fb.ModelT, name: str, index: int, stay_int8: bool) -> int:
     return _add_softmax(model, index)
 
 
-def _behind_reshapes(model: fb.ModelT, index: int) -> str:
+def _behind_reshapes(model: fb.ModelT, index: int) -> fb.OperatorT | None:
+    """The operator that a tensor comes from, but for reshapes; none of an input."""
     op = producer(model.subgraphs[0], index)
     while op is not None and schema.op_name(model, op) == "RESHAPE":
         op = producer(model.subgraphs[0], int(op.inputs[0]))
-    return "" if op is None else schema.op_name(model, op)
+    return op
 
 
 def _is_made_of_scores(model: fb.ModelT, index: int) -> bool:
