@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tf_keras
+from ai_edge_litert import schema_py_generated as fb
 from networks import convert, int8_inputs, multi_exit, order_of
 
 from eexit_tf.errors import UserError
@@ -191,6 +192,41 @@ def test_thresholds_can_be_given(content: bytes, shape: tuple[int, ...]) -> None
     assert EarlyExitInterpreter(content).thresholds == (40, 90, -128)
 
 
+def test_thresholds_may_be_any_numbers_in_a_row(content: bytes) -> None:
+    for given in (iter([0.5, 1]), np.array([0.5, 1], np.float32), (np.float64(0.5), np.int32(1))):
+        assert EarlyExitInterpreter(content, thresholds=given).thresholds == (0, 127, -128)
+
+
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+def test_a_file_may_be_in_any_kind_of_bytes(
+    kind: type, content: bytes, shape: tuple[int, ...]
+) -> None:
+    x = int8_inputs(shape, 5)
+    found, expected = (EarlyExitInterpreter(c).predict(x) for c in (kind(content), content))
+    np.testing.assert_array_equal(found.raw_scores, expected.raw_scores)
+    with pytest.raises(UserError, match=r"not a \.tflite file"):
+        EarlyExitInterpreter(kind(b"nothing"))
+
+
+@pytest.mark.parametrize("name", [b"FlexErf", b"TFLite_Detection_PostProcess"])
+def test_a_custom_operator_may_be_listed_but_not_used(
+    runtime: Callable[[bytes], Runtime], content: bytes, shape: tuple[int, ...], name: bytes
+) -> None:
+    model = flatbuffer.read(content)
+    custom = fb.BuiltinOperator.CUSTOM
+    model.operatorCodes.insert(0, fb.OperatorCodeT(custom, name, 1, custom))
+    for graph in model.subgraphs:
+        for op in graph.operators:
+            op.opcodeIndex += 1
+    x, listed = int8_inputs(shape, 5), flatbuffer.write(model)
+    expected = runtime(content).run(x)
+    for output, values in runtime(listed).run(x).items():
+        np.testing.assert_array_equal(values, expected[output])
+    model.subgraphs[0].operators[0].opcodeIndex = 0
+    with pytest.raises(UserError, match=f"custom operator .*{name.decode()}.* is not supported"):
+        runtime(flatbuffer.write(model))
+
+
 def test_a_threshold_is_the_next_level_up() -> None:
     assert [spliced.int8_threshold(t) for t in (0, 0.5, 0.9, 255 / 256, 0.999, 1)] == [
         -128,
@@ -208,6 +244,12 @@ def test_a_threshold_is_the_next_level_up() -> None:
         ({"runtime": "onnx"}, "unknown runtime 'onnx'"),
         ({"thresholds": [0.5]}, "expected 2 thresholds, got 1"),
         ({"thresholds": [0.5, 2]}, "from 0 to 1"),
+        ({"thresholds": [0.5, float("nan")]}, "from 0 to 1"),
+        ({"thresholds": 0.5}, "expected a list of thresholds, got 0.5"),
+        ({"thresholds": np.array(0.5)}, "expected a list of thresholds"),
+        ({"thresholds": [0.5, "0.5"]}, "expected a number as a threshold, got '0.5'"),
+        ({"thresholds": [None, 0.5]}, "expected a number as a threshold, got None"),
+        ({"thresholds": np.full((2, 2), 0.5)}, "expected a number as a threshold"),
         ({"model": "/nowhere/model.tflite"}, "cannot read"),
         ({"model": b"nothing"}, "not a .tflite file"),
         ({"model": multi_exit}, "eexit-tf made"),

@@ -1,7 +1,7 @@
 """Running a self-exiting `.tflite` file from Python; needs neither TensorFlow nor Keras."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,14 +74,16 @@ class EarlyExitInterpreter:
 
     def __init__(
         self,
-        model: str | Path | bytes,
+        model: str | Path | bytes | bytearray | memoryview,
         runtime: str = "litert",
-        thresholds: Sequence[float] | None = None,
+        thresholds: Iterable[float] | None = None,
     ) -> None:
         if runtime not in RUNTIMES:
             raise UserError(f"unknown runtime {runtime!r}; there are {', '.join(RUNTIMES)}")
         self.runtime: Runtime
         known: SegmentedNetwork | spliced.Spliced
+        if isinstance(model, bytearray | memoryview):
+            model = bytes(model)
         if not isinstance(model, bytes) and is_segments(Path(model)):
             segments, levels = Segments.load(model), None
             if thresholds is not None:

@@ -14,9 +14,10 @@ within `exits`; `labels` may be missing. What the network compares with is the c
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -141,15 +142,17 @@ def int8_threshold(confidence: float) -> int:
     """The smallest int8 score that is at least this confidence (127 for everything above).
 
     Raises:
-        UserError: it is not from 0 to 1.
+        UserError: it is not a number from 0 to 1.
     """
+    if not isinstance(confidence, Real):
+        raise UserError(f"expected a number as a threshold, got {confidence!r}")
     if not 0 <= confidence <= 1:
         raise UserError(f"expected a threshold from 0 to 1, got {confidence}")
     return min(ceil(confidence * LEVELS), LEVELS - 1) - LEVELS // 2
 
 
 def int8_thresholds(
-    exits: Sequence[str], confidences: Sequence[float], advice: str = ""
+    exits: Sequence[str], confidences: Iterable[float], advice: str = ""
 ) -> list[int]:
     """Thresholds as a file has them, one an exit, from confidences for all but the last.
 
@@ -159,15 +162,19 @@ def int8_thresholds(
         advice: what else to do if there are too few or too many; ends the message.
 
     Raises:
-        UserError: there are too few or too many, or one is not from 0 to 1.
+        UserError: there are too few or too many, or one is not a number from 0 to 1.
     """
+    try:
+        given = list(confidences)
+    except TypeError:
+        raise UserError(f"expected a list of thresholds, got {confidences!r}") from None
     early = len(exits) - 1
-    if len(confidences) != early:
+    if len(given) != early:
         raise UserError(
             f"the network has {len(exits)} exits ({', '.join(exits)}): expected {early} "
-            f"threshold{'s' * (early != 1)}, got {len(confidences)}{advice}"
+            f"threshold{'s' * (early != 1)}, got {len(given)}{advice}"
         )
-    return [*map(int8_threshold, confidences), LOWEST]
+    return [*map(int8_threshold, given), LOWEST]
 
 
 def _stored(thresholds: Sequence[int]) -> str:
