@@ -10,11 +10,11 @@ from typing import Any
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as fb
-from numpy.typing import NDArray
 
 from eexit_tf.errors import UserError
 from eexit_tf.tflite.checks.structure import check_operators, check_structure
 from eexit_tf.tflite.open_batch import close_batch
+from eexit_tf.tflite.thrifty_builder import ThriftyBuilder
 
 IDENTIFIER = b"TFL3"
 
@@ -50,35 +50,13 @@ def read(content: bytes) -> fb.ModelT:
 
 def write(model: fb.ModelT) -> bytes:
     """The file's bytes; equal models give equal bytes. Buffers start at multiples of 16 bytes."""
-    builder = _ThriftyBuilder(1024)
+    builder = ThriftyBuilder(1024)
     plain, model.buffers = model.buffers, [_AlignedBuffer(b.data) for b in model.buffers]
     try:
         builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
     finally:
         model.buffers = plain
     return bytes(builder.Output())
-
-
-class _ThriftyBuilder(flatbuffers.Builder):
-    """Writes equal names, shapes, scales and index lists once."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__(size)
-        self._written: dict[tuple[str, bytes], int] = {}
-
-    def CreateNumpyVector(self, x: NDArray) -> int:  # noqa: N802 - flatbuffers' name
-        key = (x.dtype.str, x.tobytes())
-        if key not in self._written:
-            self._written[key] = super().CreateNumpyVector(x)
-        return self._written[key]
-
-    def CreateString(  # noqa: N802 - flatbuffers' name
-        self, s: str | bytes, encoding: str = "utf-8", errors: str = "strict"
-    ) -> int:
-        key = ("name", s if isinstance(s, bytes) else s.encode(encoding, errors))
-        if key not in self._written:
-            self._written[key] = super().CreateString(s, encoding, errors)
-        return self._written[key]
 
 
 class _AlignedBuffer(fb.BufferT):
