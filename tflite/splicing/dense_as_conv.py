@@ -16,6 +16,11 @@ from eexit_tf.tflite import schema
 from eexit_tf.tflite.lineage import prune
 
 _CONV_VERSION = 3
+_OF_EACH_POSITION = {
+    *("ADD", "HARD_SWISH", "LEAKY_RELU", "LOGISTIC", "MUL"),
+    *("RELU", "RELU6", "SOFTMAX", "SUB", "TANH"),
+}
+"""Compute the same of inputs of one shape, however many dimensions of 1 are in it."""
 
 
 def dense_as_conv(model: fb.ModelT) -> fb.ModelT:
@@ -57,8 +62,8 @@ class _Rewriter:
                 self.operators.append(op)
             elif name == "FULLY_CONNECTED":
                 self._dense(op, x, y)
-            elif name == "SOFTMAX" and (before := self._on_map(x)) is not None:
-                self._on_one_position(op, [before], y)
+            elif name in _OF_EACH_POSITION and (maps := self._maps_before(op, y)):
+                self._on_one_position(op, maps, y)
             elif name == "MEAN" and self._is_global(op):
                 self._on_one_position(op, [x, int(op.inputs[1])], y)
                 self.operators[-2].builtinOptions = fb.ReducerOptionsT(keepDims=True)
@@ -72,10 +77,17 @@ class _Rewriter:
     def _on_map(self, tensor: int) -> int | None:
         """A tensor of shape (n, 1, 1, c) with the same content as this one of shape (n, c)."""
         found, shape = self.source.get(tensor), schema.shape(self.graph.tensors[tensor])
-        wanted = (shape[0], 1, 1, shape[-1])
         if found is None or len(shape) != 2:
             return None
+        wanted = (shape[0], 1, 1, shape[-1])
         return found if schema.shape(self.graph.tensors[found]) == wanted else None
+
+    def _maps_before(self, op: fb.OperatorT, y: int) -> list[int]:
+        """The operator's inputs on maps of one position, if all are there and of y's shape."""
+        tensors = self.graph.tensors
+        alike = all(schema.shape(tensors[i]) == schema.shape(tensors[y]) for i in op.inputs)
+        maps = [found for i in op.inputs if (found := self._on_map(int(i))) is not None]
+        return maps if alike and len(maps) == len(op.inputs) else []
 
     def _is_global(self, op: fb.OperatorT) -> bool:
         axes = schema.constant(self.model, self.graph.tensors[op.inputs[1]])
