@@ -151,15 +151,14 @@ class Graph:
     def constant(
         self, name: str, kind: int, values: np.ndarray, like: fb.TensorT | None = None
     ) -> int:
-        """A constant tensor, new if it has the quantisation of `like`.
+        """A constant tensor that shares its memory with equal ones, also of other graphs.
 
-        Otherwise one that the graph has already with this content, or a new one that shares its
-        memory with those of other graphs.
+        New if it has the quantisation of `like`, otherwise one that the graph has already.
         """
         shape = values.shape
         if like is not None:
             position = self.like(like, name, shape)
-            self.tensors[position].buffer = self.builder.buffer(values)
+            self.tensors[position].buffer = self.builder.shared_buffer(values)
             return position
         key = (kind, shape, values.tobytes())
         if key not in self._constants:

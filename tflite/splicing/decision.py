@@ -39,10 +39,12 @@ def decide(graph: Graph, scores: int, confidence: Confidence, threshold: int) ->
 
 
 def constant_threshold(graph: Graph, scores: int, k: int, level: int) -> int:
-    """The threshold of exit k as a constant that `spliced.retune` can patch."""
+    """The threshold of exit k as a constant of its own, which `spliced.retune` can patch."""
     like = graph.source.tensors[scores]
+    position = graph.like(like, f"{THRESHOLD_TENSOR}{k}", (1,))
     values = threshold_values(like.type, [level])
-    return graph.constant(f"{THRESHOLD_TENSOR}{k}", like.type, values, like=like)
+    graph.tensors[position].buffer = graph.builder.buffer(values)
+    return position
 
 
 def slice_threshold(graph: Graph, thresholds: int, k: int) -> int:
