@@ -15,9 +15,9 @@ from eexit_tf.blueprints import Kind, Unit
 from eexit_tf.memory import ExitMemory, Needs, aligned
 
 NETWORK = Needs(1780, 410)
-EXIT = Needs(1130, 1130, 950)
+EXIT = Needs(900, 1130, 950)
 """With its classifier and its decision."""
-CONVOLUTION, WINDOW = Needs(210, 240, 140), Needs(200, 150, 55)
+CONVOLUTION, WINDOW = Needs(190, 240, 140), Needs(200, 150, 55)
 OPERATORS: Mapping[Kind, Needs] = MappingProxyType(
     {
         "conv": CONVOLUTION,
