@@ -5,7 +5,9 @@ the training part; the test part is for one report. The split is fixed and does 
 the seed of a search, so that two commands can never disagree about what is test data.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,22 +63,45 @@ def check_labels(labels: NDArray[np.integer], classes: int) -> None:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Three disjoint parts of one labelled data set.
+    """Three disjoint parts of one labelled data set: `train`, `validation` and `test`.
+
+    Only data for a search has samples in all of them. Each is scaled when it is first asked for, as
+    a hundred samples of one part are often all that is wanted.
 
     Attributes:
         name: as the user typed it.
-        train, validation, test: see `Samples`. Only data for a search has some in all of them.
+        raw: the parts by name, as they were given.
         class_names: one for each label; none if it is not for a search.
-        divisor: what the raw values were divided by (255 for bytes), so that a device
+        divisor: what the raw values are divided by (255 for bytes), so that a device
             can do the same to its own.
+        offset: what is added then.
     """
 
     name: str
-    train: Samples
-    validation: Samples
-    test: Samples
+    raw: Mapping[str, Part]
     class_names: tuple[str, ...]
     divisor: float
+    offset: float = 0.0
+
+    @cached_property
+    def train(self) -> Samples:
+        return self._scaled("train")
+
+    @cached_property
+    def validation(self) -> Samples:
+        return self._scaled("validation")
+
+    @cached_property
+    def test(self) -> Samples:
+        return self._scaled("test")
+
+    def _scaled(self, name: str) -> Samples:
+        x, y = self.raw[name]
+        x = x.astype(np.float32)
+        x /= np.float32(self.divisor)
+        if self.offset:
+            x += np.float32(self.offset)
+        return Samples(x, y)
 
     @property
     def classes(self) -> int:
@@ -84,7 +109,7 @@ class Dataset:
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        height, width, channels = self.train.x.shape[1:]
+        height, width, channels = self.raw["train"][0].shape[1:]
         return int(height), int(width), int(channels)
 
     def part(self, name: str) -> Samples:
@@ -93,12 +118,12 @@ class Dataset:
         Raises:
             UserError: it has no samples.
         """
-        part: Samples = getattr(self, name)
-        if not len(part.y):
+        if not len(self.raw[name][1]):
             raise UserError(
                 f"data set {self.name} has no {name} part: train and validation are cut from its "
                 f"training data, of which there is none, or too little"
             )
+        part: Samples = getattr(self, name)
         return part
 
 
@@ -135,18 +160,13 @@ def split(name: str, raw: Raw, for_search: bool = True) -> Dataset:
         given, test = _cut(*given)
     divisor = _divisor((given if len(given[1]) else test)[0])
     train, validation = _cut(*given)
+    raw_parts = {"train": train, "validation": validation, "test": test}
+    return Dataset(name, raw_parts, class_names, divisor)
 
-    def samples(x: NDArray[Any], y: NDArray[np.int64]) -> Samples:
-        return Samples(x.astype(np.float32) / np.float32(divisor), y)
 
-    return Dataset(
-        name=name,
-        train=samples(*train),
-        validation=samples(*validation),
-        test=samples(*test),
-        class_names=class_names,
-        divisor=divisor,
-    )
+def largest(x: NDArray[Any]) -> float:
+    """The largest magnitude, without another array of the data's size."""
+    return max(float(x.max()), -float(x.min()))
 
 
 def _divisor(x: NDArray[Any]) -> float:
@@ -157,9 +177,9 @@ def _divisor(x: NDArray[Any]) -> float:
     """
     if x.dtype == np.uint8:
         return BYTES
-    largest = float(np.abs(x.astype(np.float32)).max())
+    most = largest(x)
     # float32 has no larger power of two than 2 ** 127.
-    return float(2.0 ** min(np.ceil(np.log2(largest)), 127)) if largest > 0 else 1.0
+    return float(2.0 ** min(np.ceil(np.log2(most)), 127)) if most > 0 else 1.0
 
 
 def _cut(x: NDArray[Any], y: NDArray[np.int64]) -> tuple[Part, Part]:

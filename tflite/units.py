@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from eexit_tf.data import BYTES, Dataset, Samples
+from eexit_tf.data import BYTES, Dataset, largest
 from eexit_tf.errors import UserError
 from eexit_tf.files import read_bytes
 from eexit_tf.tflite import schema
@@ -52,21 +52,10 @@ def in_units_of(model: Path | str, data: Dataset) -> Dataset:
             divisor = BYTES if data.divisor == BYTES else 1.0
         elif data.divisor == BYTES and reach[0] < -_BELOW * reach[1]:
             _check_around_0(model, data, *reach)
-            return _changed(data, BYTES / _HALF, -1.0, _HALF)
+            return replace(data, divisor=_HALF, offset=-1.0)
         else:
             divisor = data.divisor if _takes_divided(max(-reach[0], reach[1]), data) else 1.0
-    if divisor == data.divisor:
-        return data
-    return _changed(data, data.divisor / divisor, 0.0, divisor)
-
-
-def _changed(data: Dataset, factor: float, offset: float, divisor: float) -> Dataset:
-    """The data times a factor, plus an offset."""
-    train, validation, test = (
-        Samples(part.x * np.float32(factor) + np.float32(offset), part.y)
-        for part in (data.train, data.validation, data.test)
-    )
-    return replace(data, train=train, validation=validation, test=test, divisor=divisor)
+    return data if divisor == data.divisor else replace(data, divisor=divisor)
 
 
 def _known_divisor(model: Path, data: Dataset) -> float | None:
@@ -109,6 +98,6 @@ def _check_around_0(model: Path | str, data: Dataset, low: float, high: float) -
 
 def _takes_divided(reach: float, data: Dataset) -> bool:
     """Whether divided data is closer to what the network was calibrated on than raw data."""
-    given = data.train.x if len(data.train.x) else data.test.x
-    between = float(np.abs(given).max()) * data.divisor**0.5
+    (train, _), (test, _) = data.raw["train"], data.raw["test"]
+    between = largest(train if len(train) else test) / data.divisor**0.5
     return bool(reach <= between if data.divisor > 1 else reach >= between)
