@@ -96,7 +96,7 @@ def make_folders(place: Path) -> None:
 def make_arrays(place: Path) -> None:
     np.savez(place / "good.npz", x_train=X, y_train=Y)
     np.savez(place / "wide.npz", x_train=np.zeros((60, 8, 9)), y_train=Y)
-    np.savez(place / "classes.npz", x_train=X, y_train=np.arange(60) % 7)
+    np.savez(place / "classes.npz", x_train=X.astype(np.float32), y_train=np.arange(60) % 7)
     np.savez(place / "other_keys.npz", images=X, labels=Y)
     for name, (arrays, _) in ARRAYS.items():
         np.savez(place / f"{name}.npz", **{"x_train": X, "y_train": Y, **arrays})

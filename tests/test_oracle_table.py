@@ -1,5 +1,6 @@
 """The recipe of the table that `benchmarks/oracle.py` replays."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ def test_the_recipe_makes_what_the_table_holds(monkeypatch: pytest.MonkeyPatch) 
 
     rows, points = oracle_table.load(), oracle_table.every_point()
     for index in (6, 71, 188):  # both families; the costliest have lost exits
-        assert exit_costs(oracle_table.network(points[index])) == rows[index].costs
+        costs = exit_costs(oracle_table.network(points[index]))
+        assert replace(costs, memory=None) == rows[index].costs
 
     trained = oracle_table._train_one(points[0])
     outputs = rows[0].outputs
