@@ -71,7 +71,8 @@ class Bounds:
         max_params: weights and biases of the network as deployed.
         min_accuracy: on the validation data, from 0 to 1.
         max_flash: bytes of the `.tflite`.
-        max_arena: bytes of memory that TFLM needs for it.
+        max_arena: bytes of memory that TFLM needs for it, measured on this host, as in the card:
+            a microcontroller needs less, as far as its kernels do not ask for more scratch.
 
     Before there is a file, its bytes are estimated (see `memory_estimates`).
     """
