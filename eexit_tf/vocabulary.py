@@ -315,11 +315,16 @@ class Front:
         if not self.points:
             raise UserError("the front has no points")
         cheapest, best = self.points[0], self.points[-1]
-        raise UserError(
+        said = (
             f"no point of the front keeps {bounds}; its points go from "
             f"{cheapest.val_accuracy:.2%} at {cheapest.mean_macs:,.0f} mean MACs to "
             f"{best.val_accuracy:.2%} at {best.mean_macs:,.0f}"
         )
+        if bounds != bounds.of_policies:
+            flash = min(point.flash_bytes or 0 for point in self.points)
+            arena = min(point.arena_bytes or 0 for point in self.points)
+            said += f", and need about {flash:,} bytes of flash and {arena:,} of arena or more"
+        raise UserError(said)
 
 
 def exits_in_words(count: int) -> str:
