@@ -30,7 +30,8 @@ class Unit:
 
     Attributes:
         kind: what it computes. Only networks that were not described here have units that move
-            data (such as a concatenation) or that are folded into the one before.
+            data (such as a concatenation; also batch norms that stay operators) or that are folded
+            into the one before.
         name: of the Keras layer that gives its output; unique in a network.
         inputs: the units before it.
         shape: of its output; (1, 1, classes) of a classifier.

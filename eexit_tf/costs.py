@@ -14,7 +14,8 @@ decision by the maximum             one for each class (the maximum) and one com
 decision by the margin              five for each class (the maximum, its place, the comparison
                                     with that place, the selection of the others, their maximum),
                                     one subtraction and one comparison
-bias, fused activation, batch norm  nothing: folded into the operator before
+bias, fused activation, batch norm  nothing: folded into the operator before; of a batch norm that
+                                    is not, two for each output element
 reshape, pad, slice, concatenate,   nothing: they move or relabel data
 quantise
 ==================================  =========================================================

@@ -105,25 +105,25 @@ def layer_macs(layer: Any) -> int:
     )
 
 
-def layer_params(node: Any) -> int:
-    """Weights and biases of one call of a layer as deployed, with batch norm folded into a bias."""
-    if type(node.layer).__name__ == "BatchNormalization":
-        return 0 if _finds_bias(node.parent_nodes[0]) else int(node.layer.output_shape[-1])
-    return int(node.layer.count_params())
+def _norm_loads(net: Any, node: Any) -> tuple[int, int]:
+    """MACs and parameters of a batch norm of a network as deployed.
 
-
-def _finds_bias(node: Any) -> bool:
-    """Whether a batch norm that reads this is folded into a layer with a bias.
-
-    That may be its own, or that of another batch norm between.
+    Of one that is folded into the layer before, a bias is left unless there is one already: that
+    layer's own, or that of another batch norm between. What else reads that layer's output wants it
+    as it was; then, as behind anything but a linear layer, a multiplication and an addition remain.
     """
-    norms = 0
-    while (kind := type(node.layer).__name__) in VANISHING or _passes_on(node.layer):
+    shape, source, norms = node.layer.output_shape[1:], node.parent_nodes[0], 0
+    while (kind := type(source.layer).__name__) in VANISHING or _passes_on(source.layer):
         norms += kind == "BatchNormalization"
-        node = node.parent_nodes[0]
-    if not hasattr(node.layer, "use_bias") or _activation(node.layer) != "linear":
-        return False  # nothing that it is folded into
-    return norms > 0 or bool(node.layer.use_bias)
+        source = source.parent_nodes[0]
+    before = source.layer
+    if (
+        not hasattr(before, "use_bias")
+        or _activation(before) != "linear"
+        or len(readers(net, before)) > 1
+    ):
+        return 2 * costs.elementwise_macs(shape), 2 * shape[-1]
+    return 0, 0 if norms or before.use_bias else shape[-1]
 
 
 def exit_costs(net: Any) -> ExitCosts:
@@ -162,14 +162,18 @@ def layer_units(net: Any) -> dict[str, Unit]:
         waiting.pop()
         if node.layer.name not in units:
             inputs = tuple(units[parent.layer.name] for parent in node.parent_nodes)
-            units[node.layer.name] = _unit(node, inputs)
+            units[node.layer.name] = _unit(net, node, inputs)
     return units
 
 
-def _unit(node: Any, inputs: tuple[Unit, ...]) -> Unit:
+def _unit(net: Any, node: Any, inputs: tuple[Unit, ...]) -> Unit:
     layer = node.layer
     name = type(layer).__name__
     kind = KINDS.get(name, "folded")
+    macs, params = layer_macs(layer), int(layer.count_params())
+    if name == "BatchNormalization":
+        macs, params = _norm_loads(net, node)
+        kind = "move" if macs else "folded"
     if name == "Dense" or (kind == "folded" and has_softmax(layer)):
         kind = "classify" if has_softmax(layer) else "conv"
     height, width, channels = (1, 1, *layer.output.shape[1:])[-3:]
@@ -177,7 +181,7 @@ def _unit(node: Any, inputs: tuple[Unit, ...]) -> Unit:
     if name == "SeparableConv2D":  # whose costs are all the second operator's here
         between = (height, width, inputs[0].shape[2] * layer.depth_multiplier)
         inputs = (Unit("depthwise", f"{layer.name}_depthwise", inputs, between),)
-    return Unit(kind, layer.name, inputs, shape, layer_macs(layer), layer_params(node))
+    return Unit(kind, layer.name, inputs, shape, macs, params)
 
 
 def described_costs(exits: Mapping[Exit, Unit]) -> ExitCosts:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from eexit_tf.network_costs import ancestors, layer_macs
+from eexit_tf.network_costs import ancestors, layer_units
 
 APART = 1.3
 """How many times what the tap before costs, a tap costs at least."""
@@ -72,7 +72,7 @@ def clean_taps(model: Any) -> list[str]:
         if _is_map(layer) and _is_whole(layer, readers[layer.name]) and is_cut(layer.name)
     ]
     found.sort(key=lambda name: len(needs[name]))
-    macs = {layer.name: layer_macs(layer) for layer in model.layers}
+    macs = {name: unit.macs for name, unit in layer_units(model).items()}
     trunks = [sum(macs[name] for name in needs[tap]) for tap in found]
     if not found or not trunks[0]:
         return []

@@ -105,10 +105,13 @@ def test_keras_and_tflite_count_the_same(family: str, shape: tuple[int, int, int
         ("Dense", True, ""),
         ("Conv2D", True, "Dropout"),
         ("Conv2D", False, "BatchNormalization"),
+        ("Conv2D", True, "ReLU"),
+        ("Conv2D", True, "MaxPooling2D"),
+        ("Conv2D", True, "Add"),
     ],
 )
-def test_a_batch_norm_is_no_second_bias(kind: str, bias: bool, between: str) -> None:
-    """It is folded into the one that is there, before conversion as after it."""
+def test_a_batch_norm_costs_what_the_file_has_of_it(kind: str, bias: bool, between: str) -> None:
+    """A bias, nothing where there is one, or an operator or two where it cannot be folded."""
     import numpy as np
 
     from eexit_tf.data import Samples
@@ -127,13 +130,20 @@ def test_a_batch_norm_is_no_second_bias(kind: str, bias: bool, between: str) -> 
     else:
         size = {"filters": 8} if kind == "Conv2D" else {}
         x = getattr(layers, kind)(kernel_size=3, use_bias=bias, **size)(x)
-    if between:
-        x = layers.Dropout(0.1)(x) if between == "Dropout" else layers.BatchNormalization()(x)
+    if between == "Add":  # which reads what the first batch norm reads
+        y = layers.ReLU()(layers.BatchNormalization()(x))
+        x = layers.Add()([x, layers.Conv2D(8, 1)(y)])
+    elif between:
+        x = getattr(layers, between)(*([0.1] if between == "Dropout" else []))(x)
     x = layers.Flatten()(layers.ReLU()(layers.BatchNormalization()(x)))
     backbone = keras.Model(inputs, layers.Dense(3, activation="softmax", name="last")(x))
     net = attach_exits(backbone, [Exit("first")])
-    net.set_weights([weight + 0.01 for weight in net.get_weights()])  # a bias of 0 is dropped
-    samples = np.random.default_rng(0).random((8, 8, 8, 1), np.float32)
+    rng = np.random.default_rng(0)
+    # A bias of 0 is dropped, and equal constants stand once.
+    net.set_weights([w + rng.uniform(0.01, 0.1, w.shape) for w in net.get_weights()])
+    samples = rng.random((8, 8, 8, 1), np.float32)
     multi = quantize(net, Samples(samples, np.zeros(8, np.int64)), method="ptq")
     stages = cut(flatbuffer.read(multi.content), net.output_names)
-    assert exit_costs(net).params([0, 1]) == stages.params
+    costs = exit_costs(net)
+    assert costs.params([0, 1]) == stages.params
+    assert costs.leave_macs([0, 1]) == stages.leave_macs
