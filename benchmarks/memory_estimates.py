@@ -17,6 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras_tuner
 import numpy as np
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.costs import ExitCosts
 from eexit_tf.data import Samples
 from eexit_tf.exits import keep_exits
@@ -25,7 +26,7 @@ from eexit_tf.tflite.compiler import compile as compile_network
 from eexit_tf.tflite.model import CompiledModel
 from eexit_tf.tflite.quantization import quantize
 from eexit_tf.tuners.space import ExitSpace
-from eexit_tf.vocabulary import Bounds, ExitUse, OperatingPoint
+from eexit_tf.vocabulary import ExitUse, OperatingPoint
 
 DATA = (
     ((32, 32, 3), 10, 8_000_000),

@@ -32,6 +32,7 @@ import threadpoolctl
 from keras_tuner.engine.trial import TrialStatus
 from oracle_report import Curve, plot, report
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.costs import ExitCosts
 from eexit_tf.files import write_json
 from eexit_tf.outputs import ExitOutputs
@@ -40,7 +41,7 @@ from eexit_tf.policies import Policy, score
 from eexit_tf.tuners.archive import save_front
 from eexit_tf.tuners.oracle import OBJECTIVE, ParetoOracle
 from eexit_tf.tuners.rungs import Climb, Points, hopeless
-from eexit_tf.vocabulary import LEVELS, Bounds, ExitUse, Front, OperatingPoint
+from eexit_tf.vocabulary import LEVELS, ExitUse, Front, OperatingPoint
 
 REFERENCE_MACS = (2_000.0, float(table.MAX_MACS))
 THRESHOLDS = tuple(1 - 0.5**k for k in np.linspace(1, 8, 15).tolist())

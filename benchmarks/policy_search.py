@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.costs import ExitCosts, decision_macs
 from eexit_tf.files import write_json
 from eexit_tf.outputs import ExitOutputs
@@ -25,7 +26,7 @@ from eexit_tf.pareto import pareto_front
 from eexit_tf.policies import Policy, PolicyScore, PolicySearch, score, search_policies
 from eexit_tf.policy_search import Search
 from eexit_tf.threshold_grid import aebnas_policies
-from eexit_tf.vocabulary import LEVELS, Bounds, Exit
+from eexit_tf.vocabulary import LEVELS, Exit
 
 CLASSES = 10
 HEADS = (8_000, 30_000, 90_000)  # MACs

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 from eexit_tf.version import __version__
 
 if TYPE_CHECKING:
+    from eexit_tf.bounds import Bounds
     from eexit_tf.data import Dataset, Samples, load
     from eexit_tf.errors import UserError
     from eexit_tf.exits import attach_exits, keep_exits
     from eexit_tf.keras import seed_everything
     from eexit_tf.pipeline import convert, policy_front, search
     from eexit_tf.training import fit
-    from eexit_tf.vocabulary import Bounds, Exit, Front, OperatingPoint
+    from eexit_tf.vocabulary import Exit, Front, OperatingPoint
 
 _HOMES = {
-    "Bounds": "vocabulary",
+    "Bounds": "bounds",
     "Dataset": "data",
     "Exit": "vocabulary",
     "Front": "vocabulary",

@@ -28,9 +28,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.confidences import Confidence
 from eexit_tf.memory import ExitMemory
-from eexit_tf.vocabulary import Bounds, Exit
+from eexit_tf.vocabulary import Exit
 
 
 def conv_macs(output: Sequence[int], kernel: Sequence[int], input_channels: int) -> int:

@@ -9,7 +9,8 @@ from eexit_tf.errors import UserError
 from eexit_tf.foreign_keras import refuse_keras3
 from eexit_tf.heads import check_head, head
 from eexit_tf.keras import keras
-from eexit_tf.network_costs import exit_costs, has_softmax
+from eexit_tf.network_costs import exit_costs
+from eexit_tf.softmaxes import has_softmax
 from eexit_tf.vocabulary import Exit
 
 

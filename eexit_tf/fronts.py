@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.errors import UserError
 from eexit_tf.files import parsing, write_json
-from eexit_tf.vocabulary import Bounds, Front, OperatingPoint
+from eexit_tf.vocabulary import Front, OperatingPoint
 
 FRONT = "front.json"
 SCHEMA = 1

@@ -16,6 +16,7 @@ from eexit_tf.costs import ExitCosts
 from eexit_tf.errors import UserError
 from eexit_tf.foreign_keras import refuse_keras3
 from eexit_tf.memory_estimates import exit_memory
+from eexit_tf.softmaxes import activation_name, has_softmax, passes_on
 from eexit_tf.vocabulary import Exit
 
 FREE = {
@@ -49,11 +50,6 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
     }
 )
 """What kinds of units layers are, but for those that may be classifiers."""
-SCORES = ("Dense", "Activation")
-"""Layers that classifiers end in."""
-NO_SOFTMAX = ("linear", "relu", "sigmoid", "tanh")
-"""Keras's activations that are seen behind classifiers and make no probabilities of classes."""
-
 _ITS_LAYERS = "; build with its layers, such as Model(base.input, head(base.output)) around a base"
 _SCALED = (
     "; leave it out: inputs are scaled already, and a model for inputs that are N times larger "
@@ -113,13 +109,13 @@ def _norm_loads(net: Any, node: Any) -> tuple[int, int]:
     as it was; then, as behind anything but a linear layer, a multiplication and an addition remain.
     """
     shape, source, norms = node.layer.output_shape[1:], node.parent_nodes[0], 0
-    while (kind := type(source.layer).__name__) in VANISHING or _passes_on(source.layer):
+    while (kind := type(source.layer).__name__) in VANISHING or passes_on(source.layer):
         norms += kind == "BatchNormalization"
         source = source.parent_nodes[0]
     before = source.layer
     if (
         not hasattr(before, "use_bias")
-        or _activation(before) != "linear"
+        or activation_name(before) != "linear"
         or len(readers(net, before)) > 1
     ):
         return 2 * costs.elementwise_macs(shape), 2 * shape[-1]
@@ -240,41 +236,6 @@ def _macs(units: Iterable[Unit]) -> int:
 
 def _params(units: Iterable[Unit]) -> int:
     return sum(unit.params for unit in units)
-
-
-def has_softmax(layer: Any) -> bool:
-    """Whether a Keras layer ends in a softmax."""
-    return type(layer).__name__ == "Softmax" or _activation(layer) == "softmax"
-
-
-def check_softmax(net: Any) -> None:
-    """Refuse a network with an output that is seen to be no softmax.
-
-    What a nested network, a layer of someone's own or an activation of theirs gives is not seen.
-
-    Raises:
-        UserError: says which output.
-    """
-    for name, output in zip(net.output_names, net.outputs, strict=True):
-        node = output.node
-        while _passes_on(node.layer):
-            node = node.parent_nodes[0]
-        activation = _activation(node.layer)
-        if type(node.layer).__name__ in SCORES and activation in NO_SOFTMAX:
-            raise UserError(
-                f"output {name!r} of {net.name} ends in {node.layer.name!r} without a softmax "
-                f"(its activation is {activation}), where each exit must give a softmax over the "
-                f"classes; end it with one"
-            )
-
-
-def _passes_on(layer: Any) -> bool:
-    """Whether a layer gives what it takes, as those do that name an output or set its type."""
-    return type(layer).__name__ == "Activation" and _activation(layer) == "linear"
-
-
-def _activation(layer: Any) -> str:
-    return getattr(getattr(layer, "activation", None), "__name__", "")
 
 
 def readers(net: Any, layer: Any) -> list[Any]:

@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.data import Dataset, Samples
 from eexit_tf.errors import UserError
 from eexit_tf.fronts import SearchFront
 from eexit_tf.policies import policy_points, search_policies
 from eexit_tf.reporter import SILENT, Reporter
-from eexit_tf.vocabulary import Bounds, Front, OperatingPoint, exits_in_words
+from eexit_tf.vocabulary import Front, OperatingPoint, exits_in_words
 
 if TYPE_CHECKING:
     from eexit_tf.augmentation import Augmentation

@@ -14,12 +14,13 @@ from functools import cached_property
 
 import numpy as np
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.costs import ExitCosts
 from eexit_tf.errors import UserError
 from eexit_tf.outputs import ExitOutputs
 from eexit_tf.policy_search import Search
 from eexit_tf.policy_search.bits import MOST_EXITS
-from eexit_tf.vocabulary import LEVELS, Bounds, ExitUse, Front, OperatingPoint
+from eexit_tf.vocabulary import LEVELS, ExitUse, Front, OperatingPoint
 
 TOLERANCE = 0.001
 """Accuracy that a search over one of many networks may miss; nothing at all with fewer than 1,000

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.costs import ExitCosts
 from eexit_tf.outputs import ExitOutputs
 from eexit_tf.policies import Policy, score
 from eexit_tf.policy_search import Search
-from eexit_tf.vocabulary import Bounds
 
 FOLDS = 4
 

@@ -16,10 +16,11 @@ Only `exact` keeps the budget wherever any policy does. All but `exact` and `aeb
 from collections.abc import Callable, Iterator
 from itertools import product
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.costs import ExitCosts
 from eexit_tf.outputs import ExitOutputs
 from eexit_tf.policies import Policy, PolicyScore, score, search_policies
-from eexit_tf.vocabulary import LEVELS, Bounds
+from eexit_tf.vocabulary import LEVELS
 
 Scored = tuple[Policy, PolicyScore]
 Tuner = Callable[[ExitOutputs, ExitCosts, float], Scored]

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.costs import ExitCosts
 from eexit_tf.outputs import ExitOutputs
 from eexit_tf.policies import PolicyScore, search_policies
-from eexit_tf.vocabulary import LEVELS, Bounds, Exit
+from eexit_tf.vocabulary import LEVELS, Exit
 
 
 @dataclass(frozen=True)

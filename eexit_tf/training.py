@@ -18,11 +18,11 @@ from eexit_tf.files import write_bytes
 from eexit_tf.foreign_keras import refuse_keras3
 from eexit_tf.keras import keras, tf
 from eexit_tf.losses import CascadeCrossEntropy, Distillation, JointCrossEntropy
-from eexit_tf.network_costs import check_softmax
 from eexit_tf.outputs import ExitOutputs
 from eexit_tf.ranges import check_count, check_not_negative
 from eexit_tf.raw_checks import check_finite
 from eexit_tf.reporter import Reporter
+from eexit_tf.softmaxes import check_softmax
 from eexit_tf.stacking import Stack
 
 LEARNING_RATE = 8e-3
@@ -141,7 +141,7 @@ def checked(net: keras.Model, samples: Samples) -> Samples:
 
     Raises:
         UserError: there are none, or inputs or labels are not what the network takes, or it has
-            an output without a softmax, see `network_costs.check_softmax`.
+            an output without a softmax, see `softmaxes.check_softmax`.
     """
     refuse_keras3(net)
     check_softmax(net)

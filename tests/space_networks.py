@@ -11,10 +11,11 @@ from networks import convert
 from numpy.typing import NDArray
 
 from eexit_tf.backbones import separable
+from eexit_tf.bounds import Bounds
 from eexit_tf.exits import attach_exits, exits_of, keep_exits
 from eexit_tf.keras import keras
 from eexit_tf.tuners.space import ExitSpace
-from eexit_tf.vocabulary import Bounds, Exit
+from eexit_tf.vocabulary import Exit
 
 CLASSES = 5
 RESNET8 = "mlperf_tiny/resnet8_cifar10.h5"

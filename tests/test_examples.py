@@ -14,6 +14,7 @@ from networks import multi_exit, order_of
 from space_networks import RESNET8, data_path
 
 from eexit_tf.backbones import Stage, Stem, inverted_residual
+from eexit_tf.bounds import Bounds
 from eexit_tf.data import load
 from eexit_tf.exits import attach_exits, exits_of, keep_exits
 from eexit_tf.network_costs import exit_costs
@@ -21,7 +22,7 @@ from eexit_tf.tflite.interpreter import EarlyExitInterpreter
 from eexit_tf.tflite.splicing import splice
 from eexit_tf.training import LEARNING_RATE, scores
 from eexit_tf.tuners.own_space import HyperModelSpace
-from eexit_tf.vocabulary import Bounds, Exit
+from eexit_tf.vocabulary import Exit
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from lines import Lines
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.cli import cli
 from eexit_tf.data import Dataset, load
 from eexit_tf.errors import UserError
@@ -27,7 +28,6 @@ from eexit_tf.tuners.search import _write_front, make_tuner, search
 from eexit_tf.tuners.settings import SearchSettings
 from eexit_tf.tuners.space import ExitSpace
 from eexit_tf.tuners.worker import Address, ChiefClient
-from eexit_tf.vocabulary import Bounds
 
 LIMITS: dict[str, Any] = {"bounds": Bounds(max_macs=60_000), "epochs": 1, "seed": 3}
 

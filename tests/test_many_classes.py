@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from networks import convert
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.errors import UserError
 from eexit_tf.keras import keras
 from eexit_tf.tflite import flatbuffer
 from eexit_tf.tflite.compiler import compile_file
 from eexit_tf.tflite.interpreter import EarlyExitInterpreter
 from eexit_tf.tuners.space import ExitSpace
-from eexit_tf.vocabulary import MOST_INT8_CLASSES, Bounds
+from eexit_tf.vocabulary import MOST_INT8_CLASSES
 
 
 def two_exits(classes: int, activation: str | None, int8: bool) -> bytes:

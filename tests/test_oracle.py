@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from keras_tuner.engine.trial import Trial, TrialStatus
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.costs import ExitCosts
 from eexit_tf.tuners.archive import save_front
 from eexit_tf.tuners.oracle import ParetoOracle, violation
 from eexit_tf.tuners.proposals import FEWEST_LEARNT
 from eexit_tf.tuners.surrogate import EXPONENT, PLACES, FrontSurrogate
-from eexit_tf.vocabulary import Bounds, Exit, ExitUse, Front, OperatingPoint
+from eexit_tf.vocabulary import Exit, ExitUse, Front, OperatingPoint
 
 REFERENCE = (64.0, 1e6)
 SPACE = {

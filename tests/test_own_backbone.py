@@ -8,6 +8,7 @@ import keras_tuner
 import numpy as np
 import pytest
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
 from eexit_tf.exits import attach_exits, exits_of, freeze_backbone
@@ -18,7 +19,7 @@ from eexit_tf.own_models import functional, load_own_model, scale_input
 from eexit_tf.taps import MOST, apart, clean_taps
 from eexit_tf.training import fit
 from eexit_tf.tuners.backbone_space import BackboneSpace
-from eexit_tf.vocabulary import Bounds, Exit
+from eexit_tf.vocabulary import Exit
 
 CLASSES = 10
 

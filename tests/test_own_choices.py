@@ -7,12 +7,12 @@ import keras_tuner
 import pytest
 from lines import Lines
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.data import load
 from eexit_tf.tuners import tuner
 from eexit_tf.tuners.networks import Networks
 from eexit_tf.tuners.own_space import HyperModelSpace
 from eexit_tf.tuners.search import search
-from eexit_tf.vocabulary import Bounds
 
 pytestmark = pytest.mark.usefixtures("mine")
 

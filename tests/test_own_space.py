@@ -9,6 +9,7 @@ import pytest
 from conftest import CODE, Run
 from test_own_backbone import CLASSES, small
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.costs import ExitCosts
 from eexit_tf.errors import UserError
 from eexit_tf.keras import keras
@@ -18,7 +19,7 @@ from eexit_tf.training import LEARNING_RATE
 from eexit_tf.tuners.backbone_space import BackboneSpace
 from eexit_tf.tuners.own_space import HyperModelSpace
 from eexit_tf.tuners.surrogate import Encoder
-from eexit_tf.vocabulary import Bounds, Exit
+from eexit_tf.vocabulary import Exit
 
 pytestmark = pytest.mark.usefixtures("mine")
 

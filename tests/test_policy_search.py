@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from policy_problems import every_policy, problems, some_costs
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.costs import ExitCosts
 from eexit_tf.errors import UserError
 from eexit_tf.outputs import ExitOutputs
@@ -18,7 +19,6 @@ from eexit_tf.policies import Policy, PolicyScore, score, search_policies
 from eexit_tf.policy_search import branches, cuts
 from eexit_tf.policy_search import search as search_module
 from eexit_tf.policy_search.neighbours import Neighbours
-from eexit_tf.vocabulary import Bounds
 
 
 def front_of(scores: list[PolicyScore]) -> list[tuple[int, int]]:

@@ -9,12 +9,12 @@ import keras_tuner
 import pytest
 
 from eexit_tf.backbones import FAMILIES
+from eexit_tf.bounds import Bounds
 from eexit_tf.building import build
 from eexit_tf.errors import UserError
 from eexit_tf.keras import keras
 from eexit_tf.network_costs import exit_costs
 from eexit_tf.tuners.space import ExitSpace
-from eexit_tf.vocabulary import Bounds
 
 POINTS = int(os.environ.get("EEXIT_TF_SPACE_POINTS", "250"))
 """Random points of each family that are described; the first BUILT of them are built as well."""

@@ -8,6 +8,7 @@ from unittest.mock import patch
 import pytest
 from lines import Lines
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.data import load
 from eexit_tf.errors import UserError
 from eexit_tf.tuners import stopping
@@ -15,7 +16,7 @@ from eexit_tf.tuners.archive import load_front, save_front
 from eexit_tf.tuners.rungs import FEWEST_COMPARED, Climb
 from eexit_tf.tuners.search import search
 from eexit_tf.tuners.tuner import ExitTuner
-from eexit_tf.vocabulary import Bounds, ExitUse, Front, OperatingPoint
+from eexit_tf.vocabulary import ExitUse, Front, OperatingPoint
 
 EPOCHS, RUNG = 6, 2
 RISE = 0.01

@@ -2,8 +2,9 @@
 
 import pytest
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.errors import UserError
-from eexit_tf.vocabulary import Bounds, Exit, ExitUse, Front, OperatingPoint
+from eexit_tf.vocabulary import Exit, ExitUse, Front, OperatingPoint
 
 
 def point(name: str, accuracy: float, macs: float, params: int = 10) -> OperatingPoint:

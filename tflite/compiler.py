@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.confidences import Confidence
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
@@ -20,7 +21,7 @@ from eexit_tf.tflite.splicing.metadata import add_metadata
 from eexit_tf.tflite.splicing.normalize import ADVICE, normalize
 from eexit_tf.tflite.splicing.signatures import select
 from eexit_tf.tflite.splicing.splice import splice
-from eexit_tf.vocabulary import LEVELS, Bounds, Exit, OperatingPoint
+from eexit_tf.vocabulary import LEVELS, Exit, OperatingPoint
 
 
 def compile(

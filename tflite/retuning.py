@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
 from eexit_tf.files import read_bytes, write_bytes
@@ -19,7 +20,7 @@ from eexit_tf.tflite.splicing import spliced
 from eexit_tf.tflite.splicing.stages import cut
 from eexit_tf.tflite.splicing.unsplice import unsplice
 from eexit_tf.thresholds import best_thresholds, score_thresholds
-from eexit_tf.vocabulary import LEVELS, Bounds
+from eexit_tf.vocabulary import LEVELS
 
 
 def retune(

@@ -5,19 +5,21 @@ from typing import Any
 import keras_tuner
 
 from eexit_tf.blueprints import Unit
+from eexit_tf.bounds import Bounds
 from eexit_tf.costs import ExitCosts
 from eexit_tf.errors import UserError
 from eexit_tf.exits import attach_exits, freeze_backbone
 from eexit_tf.heads import head
 from eexit_tf.keras import keras
-from eexit_tf.network_costs import described_costs, has_softmax, layer_units
+from eexit_tf.network_costs import described_costs, layer_units
 from eexit_tf.own_models import OwnModel
+from eexit_tf.softmaxes import has_softmax
 from eexit_tf.taps import clean_taps
 from eexit_tf.tuners import head_choices
 from eexit_tf.tuners.candidates import CandidateSpace, Values
 from eexit_tf.tuners.networks import Part
 from eexit_tf.tuners.own_space import FINE_TUNING_RATE, OwnSpace
-from eexit_tf.vocabulary import NAME_SEPARATOR, Bounds, Exit
+from eexit_tf.vocabulary import NAME_SEPARATOR, Exit
 
 
 class BackboneSpace(OwnSpace):

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import keras_tuner
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.costs import ExitCosts
 from eexit_tf.errors import UserError
 from eexit_tf.exits import keep_exits
@@ -12,7 +13,7 @@ from eexit_tf.keras import keras
 from eexit_tf.training import LEARNING_RATE
 from eexit_tf.tuners.evolution import Values
 from eexit_tf.tuners.proposals import CANDIDATES
-from eexit_tf.vocabulary import MOST_INT8_CLASSES, Bounds
+from eexit_tf.vocabulary import MOST_INT8_CLASSES
 
 
 class CandidateSpace(keras_tuner.HyperModel):

@@ -8,6 +8,7 @@ import grpc
 import keras_tuner
 
 from eexit_tf.augmentation import UNCHANGED, Augmentation
+from eexit_tf.bounds import Bounds
 from eexit_tf.data import Dataset
 from eexit_tf.errors import UserError
 from eexit_tf.tuners.failures import TrialError
@@ -15,7 +16,6 @@ from eexit_tf.tuners.networks import FAMILIES, Networks
 from eexit_tf.tuners.search import make_tuner
 from eexit_tf.tuners.settings import SearchSettings, check_data, data_sha256
 from eexit_tf.tuners.worker import Address, ChiefClient, set_environment
-from eexit_tf.vocabulary import Bounds
 
 STOPPED = "the chief has stopped the search; it says why"
 

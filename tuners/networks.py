@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.errors import UserError
 from eexit_tf.tuners.candidates import CandidateSpace
 from eexit_tf.tuners.space import ExitSpace, check_size
-from eexit_tf.vocabulary import Bounds
 
 if TYPE_CHECKING:
     from eexit_tf.own_models import OwnModel

@@ -9,6 +9,7 @@ import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.costs import ExitCosts
 from eexit_tf.files import write_json
 from eexit_tf.pareto import hypervolume, pareto_rank
@@ -16,7 +17,7 @@ from eexit_tf.tuners.archive import Archive, load_front, pairs
 from eexit_tf.tuners.evolution import Values
 from eexit_tf.tuners.proposals import CANDIDATES, Finished, Proposer
 from eexit_tf.tuners.rungs import Climb, Points, expected_end
-from eexit_tf.vocabulary import Bounds, OperatingPoint
+from eexit_tf.vocabulary import OperatingPoint
 
 OBJECTIVE = "hypervolume"
 FINISHED = (TrialStatus.COMPLETED, TrialStatus.FAILED)

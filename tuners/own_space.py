@@ -7,18 +7,19 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine.hyperparameters import Choice
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.costs import ExitCosts
 from eexit_tf.errors import UserError
 from eexit_tf.exits import keep_exits
 from eexit_tf.keras import keras
-from eexit_tf.network_costs import exit_costs, has_softmax
+from eexit_tf.network_costs import exit_costs
 from eexit_tf.own_functions import call, import_function, parameters
 from eexit_tf.own_models import functional, restart_names
 from eexit_tf.policy_search.bits import MOST_EXITS
+from eexit_tf.softmaxes import has_softmax
 from eexit_tf.tuners import own_choices
 from eexit_tf.tuners.candidates import CandidateSpace, Values
 from eexit_tf.tuners.failures import InfeasibleError, infeasible_networks
-from eexit_tf.vocabulary import Bounds
 
 FINE_TUNING_RATE = 1e-3
 """Of a ready model that is trained on: an eighth of what new weights are trained with."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import keras_tuner
 
 from eexit_tf.augmentation import UNCHANGED, Augmentation
+from eexit_tf.bounds import Bounds
 from eexit_tf.data import Dataset
 from eexit_tf.errors import UserError
 from eexit_tf.files import write_json
@@ -27,7 +28,7 @@ from eexit_tf.tuners.progress import SearchProgress
 from eexit_tf.tuners.settings import MANIFEST, SearchSettings, data_sha256
 from eexit_tf.tuners.tuner import ExitTuner
 from eexit_tf.tuners.worker import Address
-from eexit_tf.vocabulary import Bounds, Front
+from eexit_tf.vocabulary import Front
 
 
 def search(

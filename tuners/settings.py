@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from eexit_tf.augmentation import UNCHANGED, Augmentation
+from eexit_tf.bounds import Bounds
 from eexit_tf.data import Dataset
 from eexit_tf.errors import UserError
 from eexit_tf.files import parsing
 from eexit_tf.tuners.candidates import CandidateSpace
 from eexit_tf.tuners.networks import FAMILIES, Networks
-from eexit_tf.vocabulary import Bounds
 
 MANIFEST = "search.json"
 SCHEMA = 1

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.data import Samples
 from eexit_tf.keras import keras
 from eexit_tf.network_costs import exit_costs
@@ -13,7 +14,6 @@ from eexit_tf.policies import search_policies
 from eexit_tf.training import scores
 from eexit_tf.tuners.archive import TRIAL_FRONT, load_front, pairs
 from eexit_tf.tuners.rungs import Climb, Points, hopeless, rung_epochs
-from eexit_tf.vocabulary import Bounds
 
 EFFORT = 1e7
 """Of the search for a rung's front, a tenth of a second; see `search_policies`."""

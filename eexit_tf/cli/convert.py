@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.cli.console import out, progress
 from eexit_tf.cli.layouts import layout_option, save
 from eexit_tf.cli.options import (
@@ -17,7 +18,7 @@ from eexit_tf.cli.options import (
     seed_option,
 )
 from eexit_tf.errors import UserError
-from eexit_tf.vocabulary import Bounds, exits_in_words
+from eexit_tf.vocabulary import exits_in_words
 
 
 def bits_option(part: str) -> Callable[[Command], Command]:

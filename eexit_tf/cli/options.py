@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from eexit_tf.vocabulary import Bounds
+from eexit_tf.bounds import Bounds
 
 SUFFIXES = {"k": 1e3, "m": 1e6, "g": 1e9}
 Command = Callable[..., Any]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.cli.console import out, progress
 from eexit_tf.cli.options import (
     Count,
@@ -16,7 +17,6 @@ from eexit_tf.cli.options import (
     thresholds_option,
 )
 from eexit_tf.errors import UserError
-from eexit_tf.vocabulary import Bounds
 
 
 @click.command(short_help="Other thresholds for a file, given or searched again.")

@@ -6,6 +6,7 @@ from typing import Literal
 
 import click
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.cli.console import out, progress
 from eexit_tf.cli.options import (
     bounds_options,
@@ -16,7 +17,6 @@ from eexit_tf.cli.options import (
     seed_option,
 )
 from eexit_tf.pipeline import EPOCHS, MAX_TRIALS
-from eexit_tf.vocabulary import Bounds
 
 
 @click.command(short_help="Search backbone, exits, heads and thresholds; resumes by itself.")

@@ -5,8 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.policy_search.tables import Ints, Path
-from eexit_tf.vocabulary import Bounds
 
 NEVER = np.iinfo(np.int64).max
 

@@ -9,6 +9,7 @@ bound on what is missed; the better one counts.
 from collections.abc import Iterator
 from functools import cache
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.costs import ExitCosts
 from eexit_tf.outputs import ExitOutputs
 from eexit_tf.policy_search.branch_tables import MOST_SAMPLES
@@ -17,7 +18,6 @@ from eexit_tf.policy_search.cuts import Cuts
 from eexit_tf.policy_search.known import Known, limits
 from eexit_tf.policy_search.neighbours import Neighbours
 from eexit_tf.policy_search.tables import Tables
-from eexit_tf.vocabulary import Bounds
 
 BRANCHING = 0.02
 """Part of the effort that goes into branching before boxes are cut: where it ends, it ends soon."""
