@@ -27,6 +27,7 @@ multiply-accumulates; they are charged as one each so that nothing that is compu
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import TypedDict
 
 from eexit_tf.bounds import Bounds
 from eexit_tf.confidences import Confidence
@@ -62,6 +63,15 @@ def elementwise_macs(output: Sequence[int]) -> int:
 def decision_macs(classes: int, confidence: Confidence = "max") -> int:
     """The decision at an exit; see the table."""
     return 5 * classes + 2 if confidence == "margin" else classes + 1
+
+
+class Size(TypedDict):
+    """See `PolicyScore`, which has the same."""
+
+    max_macs: int
+    params: int
+    flash_bytes: int | None
+    arena_bytes: int | None
 
 
 @dataclass(frozen=True)
@@ -132,7 +142,11 @@ class ExitCosts:
 
     def keep(self, chosen: Sequence[int], bounds: Bounds) -> bool:
         """Whether a network with just the chosen exits keeps the bounds that it can break."""
-        return bounds.allow(
+        return bounds.allow(**self.size(chosen))
+
+    def size(self, chosen: Sequence[int]) -> Size:
+        """What a network with just the chosen exits is, however often they are taken."""
+        return Size(
             max_macs=self.leave_macs(chosen)[-1],
             params=self.params(chosen),
             flash_bytes=self.flash_bytes(chosen),

@@ -115,10 +115,7 @@ def score(policy: Policy, outputs: ExitOutputs, costs: ExitCosts) -> PolicyScore
         total_macs=sum(n * macs for n, macs in zip(leaves, leave_macs, strict=True)),
         samples=outputs.samples,
         leaves=tuple(leaves),
-        max_macs=leave_macs[-1],
-        params=costs.params(policy.exits),
-        flash_bytes=costs.flash_bytes(policy.exits),
-        arena_bytes=costs.arena_bytes(policy.exits),
+        **costs.size(policy.exits),
     )
 
 
@@ -227,10 +224,7 @@ def policy_points(
                 trial=trial,
                 val_accuracy=result.accuracy,
                 mean_macs=result.mean_macs,
-                max_macs=result.max_macs,
-                params=result.params,
-                flash_bytes=result.flash_bytes,
-                arena_bytes=result.arena_bytes,
+                **costs.size(policy.exits),
                 exits=tuple(
                     ExitUse(
                         at=costs.exits[index].at,
