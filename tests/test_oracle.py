@@ -11,6 +11,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from eexit_tf.bounds import Bounds
 from eexit_tf.costs import ExitCosts
+from eexit_tf.pareto import hypervolume
 from eexit_tf.tuners.archive import save_front
 from eexit_tf.tuners.oracle import ParetoOracle, violation
 from eexit_tf.tuners.proposals import FEWEST_LEARNT
@@ -79,6 +80,19 @@ def test_a_trial_ranks_by_its_best_point_and_then_by_what_the_archive_would_lose
     gains = {name: made.archive().gain(name) for name in (small, dominated, large)}
     assert gains[dominated] == 0
     assert made.ranking(made.archive())[0] == max(gains, key=gains.__getitem__)
+
+
+def test_a_trial_is_credited_with_the_hypervolume_that_it_adds(tmp_path: Path) -> None:
+    made = oracle(tmp_path)
+    found: list[tuple[float, float]] = []
+    for front in ([(0.6, 1e3), (0.9, 1e4)], [(0.5, 2e3)], [(0.7, 1e3), (0.8, 5e3)], []):
+        trial = finish(made, *front)
+        points = [(macs, accuracy) for accuracy, macs in front]
+        added = hypervolume([*found, *points], REFERENCE) - hypervolume(found, REFERENCE)
+        assert made.get_trial(trial).score == pytest.approx(added, abs=1e-12)
+        found += points
+    credited = sum(trial.score for trial in made.trials.values())
+    assert credited == pytest.approx(hypervolume(found, REFERENCE))
 
 
 def test_points_beyond_the_bounds_rank_behind_all_others(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from eexit_tf.bounds import Bounds
 from eexit_tf.costs import ExitCosts
 from eexit_tf.files import write_json
-from eexit_tf.pareto import hypervolume, pareto_rank
+from eexit_tf.pareto import hypervolume_gain, pareto_rank
 from eexit_tf.tuners.archive import Archive, load_front, pairs
 from eexit_tf.tuners.evolution import Values
 from eexit_tf.tuners.proposals import CANDIDATES, Finished, Proposer
@@ -123,9 +123,13 @@ class ParetoOracle(keras_tuner.Oracle):
         return values
 
     def score_trial(self, trial: Trial) -> None:
-        """A trial is scored with its own front's hypervolume (KerasTuner calls this)."""
+        """A trial's score is the hypervolume that it adds to the archive (KerasTuner calls this).
+
+        Its metric is the hypervolume of its own front.
+        """
         front = load_front(Path(self._get_trial_dir(trial.trial_id)))
-        trial.score = hypervolume(pairs(front), self.reference_macs)
+        found = self.archive().front()
+        trial.score = hypervolume_gain(pairs(front), pairs(found), self.reference_macs)
         trial.best_step = 0  # the only one there is: a trial reports once
 
     def ranking(self, archive: Archive) -> list[str]:
