@@ -75,6 +75,39 @@ def test_activations() -> None:
     assert check_equal(content, normalize(multi), ["early", "late"], [60, 0]) == {0, 1}
 
 
+@pytest.mark.parametrize("limited", [False, True])
+def test_a_relu6_of_its_own_is_the_same_in_both_runtimes(limited: bool) -> None:
+    layers = keras.layers
+    keras.utils.set_random_seed(1)
+    spread = keras.initializers.RandomNormal(stddev=2.0, seed=3)
+    x = image = layers.Input((8, 8, 2), batch_size=1)
+    outputs = []
+    for name in ("early", "late"):
+        x = layers.Conv2D(4, 3, kernel_initializer=spread)(x)
+        y = layers.ReLU(6.0)(x)
+        # Quantised for a sum with numbers beyond 6, int8 has room beyond 6.
+        y = y if limited else layers.Conv2D(4, 1)(y)
+        x = layers.Add()([x, y])
+        z = layers.Conv2D(5, x.shape[1])(x)
+        outputs.append(layers.Softmax(name=name)(layers.Reshape((5,))(z)))
+    multi = convert(keras.Model(image, outputs))
+    before, after = flatbuffer.read(multi), flatbuffer.read(normalize(multi))
+    names = [[schema.op_name(m, op) for op in m.subgraphs[0].operators] for m in (before, after)]
+    assert names[0].count("RELU6") == names[1].count("RELU") == 2
+    assert names[1].count("MINIMUM") == 2 * limited
+    assert "RELU6" not in names[1]
+    x = inputs_for(multi, 60)
+    for name, scores in LiteRT(multi).run(x).items():
+        for runtime in (LiteRT, Tflm):
+            np.testing.assert_array_equal(runtime(normalize(multi)).run(x)[name], scores)
+    assert check_equal(
+        splice.splice(multi, ["early", "late"], [60, 0]),
+        normalize(multi),
+        ["early", "late"],
+        [60, 0],
+    ) == {0, 1}
+
+
 def test_between_dense_layers_nothing_is_reshaped() -> None:
     layers = keras.layers
     keras.utils.set_random_seed(1)
@@ -174,6 +207,28 @@ def test_softmaxes_over_groups_are_no_scores_of_classes(int8: bool) -> None:
     with pytest.raises(UserError, match="output by3 holds 2 softmaxes over 3 scores each"):
         normalize(content)
     assert spliced.inspect(splice.splice(content, ["by6"], [-128])).exits == ("by6",)
+
+
+OF_SCORES: dict[str, Callable] = {
+    "AVERAGE_POOL_2D": lambda x: keras.layers.AveragePooling2D(4)(x),
+    "MAX_POOL_2D": lambda x: keras.layers.MaxPooling2D(4)(x),
+    "MAXIMUM": lambda x: keras.layers.Lambda(lambda y: tf.maximum(y, 0.25))(x),
+    "PAD": lambda x: keras.layers.Lambda(lambda y: tf.pad(y, [[0, 0]] * 3 + [[1, 0]]))(x),
+    "SLICE": lambda x: keras.layers.Lambda(lambda y: tf.slice(y, [0, 1, 1, 1], [1, 1, 1, 4]))(x),
+}
+
+
+@pytest.mark.parametrize("operator", OF_SCORES)
+def test_what_is_made_of_scores_gets_no_second_softmax(operator: str) -> None:
+    layers = keras.layers
+    image = layers.Input((8, 8, 2), batch_size=1)
+    x = layers.Conv2D(4, 3)(image)
+    places = layers.Softmax()(layers.Conv2D(5, 3)(x))
+    made = layers.Flatten(name="early")(OF_SCORES[operator](places))
+    late = layers.Dense(made.shape[1], "softmax", name="late")(layers.Flatten()(x))
+    multi = convert(keras.Model(image, [made, late]))
+    with pytest.raises(UserError, match=f"comes from {operator}, with softmax"):
+        normalize(multi)
 
 
 def test_other_outputs_are_refused() -> None:

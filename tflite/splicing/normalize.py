@@ -4,6 +4,8 @@
   int8 tensor itself becomes the input or output.
 * Logits get a `SOFTMAX`. Its int8 output always has scale 1/256 and zero point -128, so exits of
   different quantisation become comparable.
+* What LiteRT and TFLM compute differently is written as what they compute alike: see
+  `dense_as_conv` and `relu6_as_relu`.
 """
 
 import copy
@@ -16,6 +18,7 @@ from eexit_tf.errors import UserError
 from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.lineage import producer, prune, resolve
 from eexit_tf.tflite.splicing.dense_as_conv import dense_as_conv
+from eexit_tf.tflite.splicing.relu6_as_relu import relu6_as_relu
 from eexit_tf.vocabulary import MOST_INT8_CLASSES
 
 ADVICE = "; if one of the outputs is no exit, name those that are with --exits"
@@ -23,7 +26,7 @@ ADVICE = "; if one of the outputs is no exit, name those that are with --exits"
 _SOFTMAX_VERSION = 2
 _CONVERSIONS = {"DEQUANTIZE", "QUANTIZE"}
 _SCORES = {"LOGISTIC", "SOFTMAX"}
-_MIXING = {"ADD", "CONCATENATION", "MEAN", "MUL", "RESHAPE", "SUB", *_CONVERSIONS}
+_WEIGHING = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
 
 
 def normalize(content: bytes) -> bytes:
@@ -49,7 +52,7 @@ def normalized(model: fb.ModelT, exits: Sequence[str] | None = None) -> fb.Model
     main = copy.copy(model.subgraphs[0])
     model.subgraphs = [main, *model.subgraphs[1:]]
     model.operatorCodes, main.tensors = list(model.operatorCodes), list(main.tensors)
-    main.operators = list(main.operators)
+    model.buffers, main.operators = list(model.buffers), list(main.operators)
     inputs = {name: _int8_input(model, i) for name, i in schema.inputs_by_name(model).items()}
     kept = [resolve(model, name) for name in exits] if exits is not None else main.outputs
     kinds = {main.tensors[index].type for index in inputs.values()}
@@ -62,6 +65,7 @@ def normalized(model: fb.ModelT, exits: Sequence[str] | None = None) -> fb.Model
     main.outputs = np.array(list(outputs.values()), np.int32)
     schema.sign(model, inputs, outputs)
     prune(model)
+    relu6_as_relu(model)
     return dense_as_conv(model)
 
 
@@ -134,7 +138,7 @@ def _behind_reshapes(model: fb.ModelT, index: int) -> fb.OperatorT | None:
 
 
 def _is_made_of_scores(model: fb.ModelT, index: int) -> bool:
-    """Whether nothing but softmaxes and sigmoids are mixed to this: no logits, but their mean, say.
+    """Whether softmaxes and sigmoids become this without weights: no logits, but their mean, say.
 
     A softmax of that would make every exit unsure.
     """
@@ -143,9 +147,9 @@ def _is_made_of_scores(model: fb.ModelT, index: int) -> bool:
     while todo:
         op = producer(main, todo.pop())
         name = "" if op is None else schema.op_name(model, op)
-        if op is None or name not in _SCORES | _MIXING:
+        if op is None or name in _WEIGHING:
             return False
-        if name in _MIXING:
+        if name not in _SCORES:
             new = {int(i) for i in op.inputs if not schema.is_constant(model, main.tensors[i])}
             todo += new - seen
             seen |= new
