@@ -102,13 +102,12 @@ def cut_out(place: Place) -> Iterator[str]:
     if not schema.shape(place.inputs[1]) == schema.shape(place.inputs[2]) == (rank,):
         yield f"begin and size are not of {rank} numbers"
         return
-    parts = [
-        (int(b), int(s), whole) for b, s, whole in zip(begin, size, schema.shape(x), strict=True)
-    ]
+    begins, sizes = begin.tolist(), size.tolist()
+    parts = zip(begins, sizes, schema.shape(x), strict=True)
     if any(b < 0 or s < 1 or b + s > whole for b, s, whole in parts):
-        yield f"from {list(begin)} on there are no {list(size)}"
-    if schema.shape(y) != tuple(s for _, s, _ in parts):
-        yield f"the output should be {list(size)}"
+        yield f"from {begins} on there are no {sizes}"
+    if schema.shape(y) != tuple(sizes):
+        yield f"the output should be {sizes}"
 
 
 def reshape(place: Place) -> Iterator[str]:
@@ -127,11 +126,12 @@ def reshape(place: Place) -> Iterator[str]:
     if wanted is None or isinstance(wanted, int):
         yield "no new shape"
         return
-    known = [(int(a), b) for a, b in zip(wanted, schema.shape(y), strict=False) if a != -1]
-    if len(wanted) != len(schema.shape(y)) or any(a != b for a, b in known):
-        yield f"the new shape {list(wanted)} is not the output's"
-    if list(wanted).count(-1) > 1:
-        yield f"the new shape {list(wanted)} leaves two sizes open"
+    sizes = [int(size) for size in wanted]
+    known = [(a, b) for a, b in zip(sizes, schema.shape(y), strict=False) if a != -1]
+    if len(sizes) != len(schema.shape(y)) or any(a != b for a, b in known):
+        yield f"the new shape {sizes} is not the output's"
+    if sizes.count(-1) > 1:
+        yield f"the new shape {sizes} leaves two sizes open"
 
 
 def _axes(place: Place, tensor: fb.TensorT, rank: int) -> list[int] | None:

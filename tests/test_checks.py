@@ -1,0 +1,254 @@
+"""Every operator that is handled, sound and with one thing wrong: it is read, or refused in words.
+
+What runtimes do with files that pass is in `test_schema` and `test_fuzz`.
+"""
+
+from dataclasses import replace
+
+import pytest
+from ai_edge_litert import schema_py_generated as fb
+from one_operator import (
+    BOOL,
+    FLOAT,
+    INT8,
+    INT32,
+    UINT8,
+    Change,
+    Operator,
+    Value,
+    both,
+    fed,
+    given,
+    made,
+    numbers,
+    told,
+)
+
+from eexit_tf.errors import UserError
+from eexit_tf.tflite import flatbuffer, schema
+from eexit_tf.tflite.checks.operators import RULES
+
+SAME, VALID = fb.Padding.SAME, fb.Padding.VALID
+
+
+def conv(padding: int = VALID, **changes: int) -> fb.Conv2DOptionsT:
+    return fb.Conv2DOptionsT(**{"strideW": 1, "strideH": 1, **changes}, padding=padding)
+
+
+IMAGE, ROW, PAIR, CELLS = Value((1, 8, 9, 3)), Value((1, 6)), Value((2, 3)), Value((1, 2, 3))
+KERNEL, BIAS = Value((4, 3, 2, 3), weights=True), Value((4,), INT32, weights=True)
+SCORES = Value((1, 6), scale=1 / 256, zero=-128)
+WINDOW = fb.Pool2DOptionsT(padding=VALID, strideW=2, strideH=3, filterWidth=3, filterHeight=2)
+DEPTHWISE = fb.DepthwiseConv2DOptionsT(VALID, 1, 1, 2, dilationWFactor=1, dilationHFactor=1)
+REDUCE = fb.ReducerOptionsT(keepDims=False)
+TRUE = Value((1, 6), BOOL)
+
+SOUND = {
+    "ADD": Operator((ROW, ROW), ROW, fb.AddOptionsT()),
+    "ARG_MAX": Operator((ROW, numbers(1)), Value((1,), INT32), fb.ArgMaxOptionsT(INT32)),
+    "AVERAGE_POOL_2D": Operator((IMAGE,), Value((1, 3, 4, 3)), WINDOW),
+    "CONCATENATION": Operator((PAIR, PAIR), Value((2, 6)), fb.ConcatenationOptionsT(-1)),
+    "CONV_2D": Operator((IMAGE, KERNEL, BIAS), Value((1, 6, 8, 4)), conv()),
+    "DEPTHWISE_CONV_2D": Operator(
+        (IMAGE, Value((1, 3, 2, 6), weights=True), Value((6,), INT32, weights=True)),
+        Value((1, 6, 8, 6)),
+        DEPTHWISE,
+    ),
+    "DEQUANTIZE": Operator((ROW,), Value((1, 6), FLOAT)),
+    "EQUAL": Operator((ROW, ROW), TRUE),
+    "FULLY_CONNECTED": Operator(
+        (ROW, Value((4, 6), weights=True), BIAS), Value((1, 4)), fb.FullyConnectedOptionsT()
+    ),
+    "GREATER_EQUAL": Operator((ROW, ROW), TRUE),
+    "HARD_SWISH": Operator((ROW,), ROW),
+    "LEAKY_RELU": Operator((ROW,), ROW, fb.LeakyReluOptionsT(0.25)),
+    "LOGISTIC": Operator((ROW,), SCORES),
+    "MAXIMUM": Operator((ROW, ROW), ROW),
+    "MAX_POOL_2D": Operator((IMAGE,), Value((1, 3, 4, 3)), WINDOW),
+    "MEAN": Operator((IMAGE, numbers(1, 2)), Value((1, 3)), REDUCE),
+    "MINIMUM": Operator((ROW, ROW), ROW),
+    "MUL": Operator((ROW, Value((1, 1))), ROW, fb.MulOptionsT()),
+    "PAD": Operator((PAIR, numbers(1, 2, 0, 3, shape=(2, 2))), Value((5, 6))),
+    "PRELU": Operator((ROW, ROW), ROW),
+    "QUANTIZE": Operator((Value((1, 6), FLOAT),), ROW),
+    "REDUCE_MAX": Operator((ROW, numbers(1)), Value((1,)), REDUCE),
+    "RELU": Operator((ROW,), ROW),
+    "RELU6": Operator((ROW,), ROW),
+    "RESHAPE": Operator((ROW, numbers(2, 3)), PAIR, fb.ReshapeOptionsT([2, 3])),
+    "SELECT_V2": Operator((TRUE, ROW, ROW), ROW),
+    "SLICE": Operator((PAIR, numbers(1, 0), numbers(1, 2)), Value((1, 2))),
+    "SOFTMAX": Operator((ROW,), SCORES, fb.SoftmaxOptionsT(1.0)),
+    "SUB": Operator((ROW, ROW), ROW, fb.SubOptionsT()),
+    "TANH": Operator((ROW,), Value((1, 6), scale=1 / 128)),
+    "TRANSPOSE": Operator((PAIR, numbers(1, 0)), Value((3, 2))),
+}
+
+FLOATS = both(given(0, type=FLOAT), made(type=FLOAT))
+ALSO_SOUND: list[tuple[str, Change]] = [
+    ("ADD", both(fed(Value((1,)), Value((2, 1, 3))), made(shape=(2, 1, 3)))),
+    ("ARG_MAX", given(1, data=[-1])),
+    ("AVERAGE_POOL_2D", both(told(padding=SAME), made(shape=(1, 3, 5, 3)))),
+    ("CONV_2D", both(told(**vars(conv(SAME))), made(shape=(1, 8, 9, 4)))),
+    ("CONV_2D", both(told(**vars(conv(strideH=2, strideW=3))), made(shape=(1, 3, 3, 4)))),
+    ("CONV_2D", both(told(**vars(conv(dilationHFactor=3))), made(shape=(1, 2, 8, 4)))),
+    ("CONV_2D", given(1, scale=[0.1, 0.2, 0.3, 0.4])),
+    ("CONV_2D", fed(IMAGE, KERNEL)),
+    ("CONV_2D", fed(IMAGE, KERNEL, None)),
+    ("CONV_2D", both(FLOATS, given(1, type=FLOAT), given(2, type=FLOAT))),
+    ("DEPTHWISE_CONV_2D", given(1, scale=[0.1] * 6, axis=3)),
+    ("FULLY_CONNECTED", both(given(0, shape=(2, 3)), told(keepNumDims=False))),
+    (
+        "FULLY_CONNECTED",
+        both(given(0, shape=(5, 2, 6)), made(shape=(5, 2, 4)), told(keepNumDims=True)),
+    ),
+    ("FULLY_CONNECTED", both(given(0, shape=(5, 2, 6)), made(shape=(10, 4)))),
+    ("MEAN", both(told(keepDims=True), made(shape=(1, 1, 1, 3)))),
+    ("QUANTIZE", given(0, type=UINT8)),
+    ("RELU", FLOATS),
+    ("RESHAPE", given(1, data=[-1, 3])),
+    ("RESHAPE", given(1, data=None)),  # as of an open batch
+    ("RESHAPE", fed(ROW)),
+    ("SOFTMAX", both(given(0, shape=(1, 511)), made(shape=(1, 511)))),
+    ("SOFTMAX", both(FLOATS, given(0, shape=(1, 600)), made(shape=(1, 600)))),
+]
+
+UNSOUND: list[tuple[str, Change, str]] = [
+    ("ADD", fed(ROW), "has 1 inputs, expected 2 to 2"),
+    ("ADD", fed(None, ROW), "has 2 inputs, expected 2 to 2"),
+    ("ADD", lambda op: replace(op, options=fb.SubOptionsT()), "no options of its own kind"),
+    ("ADD", told(fusedActivationFunction=4), "an activation that is not supported"),
+    ("ADD", given(1, type=FLOAT), "float32 and int8 where all should be the same"),
+    ("ADD", both(given(0, type=INT32), given(1, type=INT32), made(type=INT32)), "int32 where all"),
+    ("ADD", given(1, shape=(1, 5)), "the inputs' shapes do not fit"),
+    ("ADD", made(shape=(2, 6)), r"the output should be \(1, 6\)"),
+    ("ADD", both(given(0, shape=(1,) * 5), made(shape=(1, 1, 1, 1, 6))), "at most four dimensions"),
+    ("ADD", both(given(1, scale=2.0), made(scale=2.0**-18)), "the output's scale is too small"),
+    ("ARG_MAX", given(1, data=[2]), "the axis is not the constant number"),
+    ("ARG_MAX", given(1, data=[-3]), "the axis is not the constant number"),
+    ("ARG_MAX", given(1, data=None), "the axis is not the constant number"),
+    ("ARG_MAX", both(given(1, shape=(2,), data=[0, 1]), made(shape=())), "the axis is not the"),
+    ("ARG_MAX", told(outputType=fb.TensorType.INT64), "the output is not int32"),
+    ("ARG_MAX", made(shape=(6,)), r"the output should be \(1,\)"),
+    ("AVERAGE_POOL_2D", both(given(0, shape=(8, 9, 3)), made(shape=(3, 4, 3))), "four dimensions"),
+    ("AVERAGE_POOL_2D", made(type=FLOAT), "float32 and int8 where"),
+    ("AVERAGE_POOL_2D", told(strideW=0), "strides and window .* out of range"),
+    ("AVERAGE_POOL_2D", told(filterHeight=4097), "strides and window .* out of range"),
+    ("AVERAGE_POOL_2D", told(padding=2), "unknown padding 2"),
+    ("AVERAGE_POOL_2D", made(shape=(1, 3, 5, 3)), r"the output should be \(1, 3, 4, 3\)"),
+    ("CONCATENATION", fed(PAIR, None), "an input is missing"),
+    ("CONCATENATION", told(fusedActivationFunction=1), "an activation of its own"),
+    ("CONCATENATION", given(1, scale=0.25), "differ in quantisation"),
+    ("CONCATENATION", given(1, type=FLOAT), "float32 and int8 where"),
+    ("CONCATENATION", told(axis=2), "there is no dimension 2"),
+    ("CONCATENATION", told(axis=-3), "there is no dimension -3"),
+    ("CONCATENATION", given(1, shape=(2, 3, 1)), "the inputs' shapes do not fit"),
+    ("CONCATENATION", given(1, shape=(3, 3)), "the inputs' shapes do not fit"),
+    ("CONCATENATION", made(shape=(2, 7)), "the output has the wrong size"),
+    ("CONV_2D", given(0, shape=(8, 9, 3)), "not all of four dimensions"),
+    ("CONV_2D", given(1, weights=False), "the kernel is not a constant"),
+    ("CONV_2D", told(strideW=0), "strides .* out of range"),
+    ("CONV_2D", told(dilationHFactor=4097), "dilations .* out of range"),
+    ("CONV_2D", told(padding=2), "unknown padding 2"),
+    ("CONV_2D", given(1, shape=(4, 3, 2, 2)), "input channels differ from the kernel's"),
+    ("CONV_2D", made(shape=(1, 8, 9, 4)), r"the output should be \(1, 6, 8, 4\)"),
+    ("CONV_2D", made(shape=(1, 6, 8, 3)), r"the output should be \(1, 6, 8, 4\)"),
+    ("CONV_2D", given(2, shape=(3,)), r"the bias should be \(4,\)"),
+    ("CONV_2D", given(2, type=FLOAT), "the bias has the wrong type"),
+    ("CONV_2D", both(FLOATS, given(1, type=FLOAT)), "the bias has the wrong type"),
+    ("CONV_2D", given(1, zero=3), "the kernel's zero point is not 0"),
+    ("CONV_2D", given(1, scale=[0.1, 0.2, 0.3], axis=1), "quantised along the wrong dimension"),
+    ("CONV_2D", FLOATS, "only the weights are int8"),
+    ("CONV_2D", made(type=FLOAT), "float32 and int8 where"),
+    ("DEPTHWISE_CONV_2D", told(depthMultiplier=3), "depth multiplier 3 does not fit"),
+    ("DEPTHWISE_CONV_2D", given(1, shape=(2, 3, 2, 6)), "depth multiplier 2 does not fit"),
+    ("DEPTHWISE_CONV_2D", given(1, scale=[0.1], zero=1), "the kernel's zero point is not 0"),
+    ("DEQUANTIZE", made(shape=(6,)), "input and output differ in shape"),
+    ("DEQUANTIZE", made(type=INT32), "not from int8 to float32"),
+    ("DEQUANTIZE", given(0, type=UINT8), "not from int8 to float32"),
+    ("EQUAL", made(type=INT8), "the output is not bool"),
+    ("EQUAL", given(1, scale=1.0), "a scale is not below 1"),
+    ("EQUAL", given(1, type=INT32), "where all should be the same"),
+    ("EQUAL", made(shape=(1, 7)), r"the output should be \(1, 6\)"),
+    ("FULLY_CONNECTED", given(1, shape=(4, 6, 1)), "the kernel is not of two dimensions"),
+    ("FULLY_CONNECTED", given(1, weights=False), "the kernel is not a constant"),
+    ("FULLY_CONNECTED", given(0, shape=(1, 7)), "the sizes do not fit"),
+    ("FULLY_CONNECTED", given(0, shape=(2, 6)), "the sizes do not fit"),
+    ("FULLY_CONNECTED", made(shape=(4, 1)), "the sizes do not fit"),
+    (
+        "FULLY_CONNECTED",
+        both(given(0, shape=(2, 3)), told(keepNumDims=True)),
+        "does not keep the input's dimensions",
+    ),
+    ("FULLY_CONNECTED", told(weightsFormat=1), "weight formats other than the default"),
+    ("FULLY_CONNECTED", told(asymmetricQuantizeInputs=True), "weight formats other than the"),
+    ("FULLY_CONNECTED", given(2, shape=(6,)), r"the bias should be \(4,\)"),
+    ("HARD_SWISH", both(given(0, scale=64.0), made(scale=0.5)), "the output's scale is too small"),
+    ("HARD_SWISH", made(shape=(6,)), "input and output differ in shape"),
+    ("LEAKY_RELU", told(alpha=1.5), "alpha 1.5 is not from 0 to 1"),
+    ("LEAKY_RELU", told(alpha=-0.5), "alpha -0.5 is not from 0 to 1"),
+    ("LOGISTIC", made(scale=1 / 128), "not of scale 1/256 and zero point -128"),
+    ("LOGISTIC", made(zero=0), "not of scale 1/256 and zero point -128"),
+    ("MAXIMUM", given(1, scale=0.25), "differ in quantisation"),
+    ("MAXIMUM", made(zero=1), "differ in quantisation"),
+    ("MEAN", given(1, data=[1, 1]), "the axes are not constant numbers of dimensions"),
+    ("MEAN", given(1, data=[1, 4]), "the axes are not constant numbers of dimensions"),
+    ("MEAN", told(keepDims=True), r"the output should be \[1, 1, 1, 3\]"),
+    ("MEAN", made(type=FLOAT), "float32 and int8 where"),
+    ("MUL", given(1, shape=(1, 5)), "the inputs' shapes do not fit"),
+    ("PAD", given(1, shape=(4,)), r"the padding is not a constant \(dimensions, 2\)"),
+    ("PAD", given(1, data=None), r"the padding is not a constant \(dimensions, 2\)"),
+    ("PAD", both(given(1, data=[-1, 0, 0, 0]), made(shape=(1, 3))), "the output should be"),
+    ("PAD", made(shape=(5, 7)), r"the output should be \(5, 6\)"),
+    ("QUANTIZE", given(0, type=INT32), "not from float32, int8 or uint8 to int8"),
+    ("QUANTIZE", made(shape=(6,)), "input and output differ in shape"),
+    ("REDUCE_MAX", made(scale=0.25), "differ in quantisation"),
+    ("RELU", made(shape=(6,)), "input and output differ in shape"),
+    ("RESHAPE", given(1, data=[3, 2]), r"the new shape \[3, 2\] is not the output's"),
+    ("RESHAPE", given(1, data=[6], shape=(1,)), "is not the output's"),
+    ("RESHAPE", given(1, data=[-1, -1]), "leaves two sizes open"),
+    ("RESHAPE", given(1, type=FLOAT), "the new shape is not constant"),
+    ("RESHAPE", fed(ROW, None), "the new shape is not constant"),
+    ("RESHAPE", both(fed(ROW), lambda op: replace(op, options=None)), "no new shape"),
+    ("RESHAPE", both(fed(ROW), told(newShape=[3, 2])), "is not the output's"),
+    ("RESHAPE", given(0, shape=(1, 7)), "input and output differ in size"),
+    ("SELECT_V2", given(0, type=INT8), "the condition is not bool"),
+    ("SELECT_V2", given(2, type=FLOAT), "float32 and int8 where"),
+    ("SLICE", given(1, data=None), "begin and size are not constant"),
+    ("SLICE", given(1, data=[1], shape=(1,)), "begin and size are not of 2 numbers"),
+    ("SLICE", given(1, data=[2, 0]), r"from \[2, 0\] on there are no \[1, 2\]"),
+    ("SLICE", given(1, data=[-1, 0]), "there are no"),
+    ("SLICE", both(given(2, data=[0, 2]), made(shape=(1, 2))), "there are no"),
+    ("SLICE", made(shape=(2, 2)), r"the output should be \[1, 2\]"),
+    ("SOFTMAX", told(beta=0.0), "beta 0.0 out of range"),
+    ("SOFTMAX", told(beta=1e5), "beta 100000.0 out of range"),
+    ("SOFTMAX", given(0, scale=2.0**-26), "the input's scale is too small"),
+    ("SOFTMAX", made(zero=0), "not of scale 1/256 and zero point -128"),
+    ("SOFTMAX", both(given(0, shape=(1, 512)), made(shape=(1, 512))), "abort beyond 511 classes"),
+    ("TANH", made(scale=1 / 256), "not of scale 1/128 and zero point 0"),
+    ("TRANSPOSE", given(1, data=[1, 1]), "the order of the dimensions is not a constant one"),
+    ("TRANSPOSE", given(1, data=None), "the order of the dimensions is not a constant one"),
+    ("TRANSPOSE", made(shape=(2, 3)), r"the output should be \(3, 2\)"),
+    ("TRANSPOSE", made(scale=0.25), "differ in quantisation"),
+]
+
+
+def test_all_but_branches_is_here() -> None:
+    assert set(SOUND) == set(RULES) - {"IF"}  # for which see `test_splice`
+
+
+@pytest.mark.parametrize("kind", SOUND)
+def test_sound_operators_are_read(kind: str) -> None:
+    content = SOUND[kind].content(kind)
+    model = flatbuffer.read(content)
+    assert [schema.op_name(model, op) for op in model.subgraphs[0].operators] == [kind]
+
+
+@pytest.mark.parametrize(("kind", "change"), ALSO_SOUND)
+def test_other_sound_operators_are_read_as_well(kind: str, change: Change) -> None:
+    flatbuffer.read(change(SOUND[kind]).content(kind))
+
+
+@pytest.mark.parametrize(("kind", "change", "said"), UNSOUND)
+def test_unsound_operators_are_refused(kind: str, change: Change, said: str) -> None:
+    with pytest.raises(UserError, match=f"graph 0, operator 0: {kind}.*{said}"):
+        flatbuffer.read(change(SOUND[kind]).content(kind))
