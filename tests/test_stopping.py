@@ -5,16 +5,18 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import pytest
 from lines import Lines
 
 from eexit_tf.bounds import Bounds
-from eexit_tf.data import load
+from eexit_tf.data import Samples, load
 from eexit_tf.errors import UserError
 from eexit_tf.tuners import stopping
 from eexit_tf.tuners.archive import load_front, save_front
 from eexit_tf.tuners.rungs import FEWEST_COMPARED, Climb
 from eexit_tf.tuners.search import search
+from eexit_tf.tuners.stopping import StopHopeless, earlier_trials
 from eexit_tf.tuners.tuner import ExitTuner
 from eexit_tf.vocabulary import ExitUse, Front, OperatingPoint
 
@@ -34,6 +36,40 @@ def ended_at(accuracy: float) -> Any:
         return Front((point,))
 
     return train
+
+
+def test_a_trial_is_compared_with_the_finished_ones_of_lower_numbers(tmp_path: Path) -> None:
+    use = ExitUse("stem", "pool_dense", 0.0, 1.0, 64)
+    for number in (2, 9, 10, 11):
+        directory = tmp_path / f"trial_{number}"
+        Climb({RUNG: [(64.0, 0.5)]}, stopped=number).save(directory)
+        if number != 9:  # that one is in training
+            point = OperatingPoint("0-0", "0", number / 100, 64, 64, 10, (use,))
+            save_front(directory, Front((point,)))
+    found = earlier_trials(tmp_path / "trial_11")
+    assert sorted(final for _, final in found) == [[(64, 0.02)], [(64, 0.1)]]
+    assert sorted(climb.stopped or 0 for climb, _ in found) == [2, 10]
+    assert earlier_trials(tmp_path / "trial_2") == []
+
+
+@pytest.mark.parametrize(("epoch", "score"), [(RUNG, np.nan), (RUNG - 1, 0.5)])
+def test_what_diverges_or_is_between_rungs_is_not_compared(
+    tmp_path: Path, epoch: int, score: float
+) -> None:
+    directory = tmp_path / "trial_0"
+    Climb({RUNG: [(64.0, 0.5)]}).save(directory)  # of a run that was interrupted
+    callback = StopHopeless(
+        None,
+        Samples(np.zeros((3, 8, 8, 1), np.float32), np.arange(3)),
+        epochs=EPOCHS,
+        bounds=Bounds(),
+        min_accuracy=0.0,
+        directory=directory,
+        reference_macs=(1.0, 100.0),
+    )
+    with patch.object(stopping, "scores", lambda *_: [np.full((3, 3), score)]):
+        callback.on_epoch_end(epoch - 1)
+    assert Climb.load(directory) == Climb({})
 
 
 @pytest.mark.parametrize(
