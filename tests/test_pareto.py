@@ -48,8 +48,9 @@ def test_points_cheaper_than_the_range_count_from_its_start() -> None:
 
 
 def test_the_range_is_checked() -> None:
-    with pytest.raises(ValueError, match="low < high"):
-        hypervolume([(1, 1)], (10, 10))
+    for wrong in ((10, 10), (10, 5), (0, 10)):
+        with pytest.raises(ValueError, match="low < high"):
+            hypervolume([(1, 1)], wrong)
 
 
 @given(POINTS)
@@ -82,6 +83,12 @@ def test_rank_peels_fronts(points: list[tuple[int, int]]) -> None:
             expected[i] = rank
         left = [i for i in left if i not in front]
     assert ranks.tolist() == expected
+
+
+def test_ranks_need_as_many_costs_and_violations_as_accuracies() -> None:
+    for lengths in ((2, 1, 2), (2, 2, 1)):
+        with pytest.raises(ValueError, match="one length"):
+            pareto_rank(*map(np.zeros, lengths))
 
 
 def test_keeping_the_bounds_comes_first() -> None:

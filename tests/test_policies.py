@@ -1,5 +1,7 @@
 """Policies: the score against a loop over samples, and what is said of them."""
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -61,7 +63,16 @@ def test_points_say_what_the_policies_do() -> None:
 
 @pytest.mark.parametrize(
     ("exits", "thresholds"),
-    [((), ()), ((1, 0), (5, 0)), ((0, 0), (5, 0)), ((0,), (1,)), ((0, 1), (0, 0)), ((0,), (1, 0))],
+    [
+        ((), ()),
+        ((1, 0), (5, 0)),
+        ((0, 0), (5, 0)),
+        ((-1, 0), (5, 0)),
+        ((0,), (1,)),
+        ((0, 1), (0, 0)),
+        ((0, 1), (256, 0)),
+        ((0,), (1, 0)),
+    ],
 )
 def test_policies_check_themselves(exits: tuple[int, ...], thresholds: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="a policy needs"):
@@ -75,6 +86,32 @@ def test_outputs_and_costs_must_be_of_the_same_exits() -> None:
         search_policies(outputs, costs)
     with pytest.raises(ValueError, match="same exits"):
         score(Policy((0,), (0,)), outputs, costs)
+
+
+def test_a_policy_is_judged_on_the_exits_and_samples_that_there_are() -> None:
+    costs = some_costs(np.array([5]), np.array([1]))
+    with pytest.raises(ValueError, match="without samples"):
+        score(
+            Policy((0,), (0,)),
+            ExitOutputs(np.zeros((1, 0), np.uint8), np.ones((1, 0), bool)),
+            costs,
+        )
+    with pytest.raises(ValueError, match=r"uses the exits \(0, 1\) of 1"):
+        score(
+            Policy((0, 1), (9, 0)),
+            ExitOutputs(np.zeros((1, 2), np.uint8), np.ones((1, 2), bool)),
+            costs,
+        )
+
+
+def test_an_expected_accuracy_is_one() -> None:
+    outputs = ExitOutputs(np.zeros((1, 2), np.uint8), np.array([[True, False]]))
+    costs = some_costs(np.array([5]), np.array([1]))
+    search = search_policies(outputs, costs)
+    for lead, expected in ((0.25, 0.25), (2.0, 0.0), (-2.0, 1.0)):
+        with patch("eexit_tf.policy_optimism.optimism", lambda *_, lead=lead: np.array([lead])):
+            (point,) = policy_points(search, outputs, costs)
+        assert point.expected_accuracy == expected
 
 
 def test_optimism_is_what_the_choice_gains_on_its_own_samples() -> None:
