@@ -33,6 +33,7 @@ ARRAYS: dict[str, tuple[dict[str, np.ndarray], str]] = {
     "few steps": ({"x_train": np.zeros((60, 40, 6))}, r"40 x 6.*\(samples, 1, steps, channels\)"),
     "flat": ({"x_train": X.reshape(60, 64)}, r"\(samples, height, width\).* \(60, 64\)"),
     "five dimensions": ({"x_train": X[..., None, None]}, r"but are \(60, 8, 8, 1, 1\)"),
+    "no columns": ({"x_train": X[..., :0]}, r"\(samples, height, width\).* \(60, 8, 0, 1\)"),
     "text": ({"x_train": X.astype(str)}, "inputs must be numbers, but are <U"),
     "no samples": ({"x_train": X[:0], "y_train": Y[:0]}, "there are no samples"),
     "objects": ({"x_train": np.array([[1], [2, 3]], object)}, "object arrays"),
@@ -40,7 +41,10 @@ ARRAYS: dict[str, tuple[dict[str, np.ndarray], str]] = {
     "test without labels": ({"x_test": X}, "both or none of x_test and y_test"),
     "test of other shape": ({"x_test": np.stack([X, X], 3), "y_test": Y}, "one shape"),
     "test of other units": ({"x_test": X / 255, "y_test": Y}, "uint8, test float32"),
-    "test of other classes": ({"x_test": X, "y_test": Y + 5}, "test has the label 7"),
+    "test of other classes": (
+        {"x_test": X, "y_test": Y + 1},
+        "test has the label 3, train only 0 to 2",
+    ),
 }
 
 MINE = """

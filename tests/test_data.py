@@ -266,6 +266,7 @@ def test_drawing_samples() -> None:
         ((28, 28), (28, 28, 1)),
         ((1, 50, 9), (1, 50, 9)),
         ((128, 9), (1, 128, 9)),
+        ((128, 1), (1, 128, 1)),
     ],
 )
 def test_windows_of_sensor_data_are_images_of_height_1(
@@ -275,18 +276,6 @@ def test_windows_of_sensor_data_are_images_of_height_1(
     data = split("some", Raw(x, np.arange(40) % 2))
     assert data.input_shape == taken
     assert set(data.train.x.ravel()) <= set((x / np.float32(data.divisor)).ravel())
-
-
-@pytest.mark.parametrize("given", [(17,), (40, 3), (9, 7), (5, 4, 3), (1, 2, 3, 4)])
-def test_data_for_a_network_that_is_there_may_have_any_shape(given: tuple[int, ...]) -> None:
-    x = np.random.default_rng(0).normal(size=(40, *given)).astype(np.float32)
-    raw = Raw(x, np.arange(40) % 2)
-    data = split("some", raw, for_search=False)
-    assert data.train.x[0].size == x[0].size
-    assert set(data.train.x.ravel()) <= set((x / np.float32(data.divisor)).ravel())
-    if len(given) in (1, 4):
-        with pytest.raises(UserError, match="inputs must be"):
-            split("some", raw)
 
 
 def test_a_validation_part_of_ones_own_is_refused(tmp_path: Path) -> None:

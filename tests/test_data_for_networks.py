@@ -1,0 +1,48 @@
+"""Data for a network that is there: of any shape, test data alone, labels that it knows."""
+
+import numpy as np
+import pytest
+
+from eexit_tf.data import check_labels, split
+from eexit_tf.errors import UserError
+from eexit_tf.sources import Raw
+
+
+@pytest.mark.parametrize("given", [(17,), (40, 3), (9, 7), (5, 4, 3), (1, 2, 3, 4)])
+def test_data_for_a_network_that_is_there_may_have_any_shape(given: tuple[int, ...]) -> None:
+    x = np.random.default_rng(0).normal(size=(40, *given)).astype(np.float32)
+    raw = Raw(x, np.arange(40) % 2)
+    data = split("some", raw, for_search=False)
+    assert data.train.x[0].size == x[0].size
+    assert set(data.train.x.ravel()) <= set((x / np.float32(data.divisor)).ravel())
+    if len(given) in (1, 4):
+        with pytest.raises(UserError, match="inputs must be"):
+            split("some", raw)
+
+
+def test_test_data_alone_will_do() -> None:
+    x, y = np.arange(40, dtype=np.uint8).reshape(10, 4), np.arange(10) % 3
+    raw = Raw(None, None, x_test=x, y_test=y)
+    data = split("some", raw, for_search=False)
+    np.testing.assert_array_equal(data.part("test").x, x / np.float32(255))
+    np.testing.assert_array_equal(data.part("test").y, y)
+    for part in ("train", "validation"):
+        assert len(data.raw[part][0]) == len(data.raw[part][1]) == 0
+        with pytest.raises(UserError, match=f"data set some has no {part} part"):
+            data.part(part)
+    with pytest.raises(UserError, match="no training part, which a search needs"):
+        split("some", raw)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ([], "expected labelled samples, got none"),
+        ([0, -1], "has labels from -1 on, expected from 0"),
+        ([0, 3], "has labels up to 3, the network only 3 classes"),
+    ],
+)
+def test_labels_that_a_network_does_not_know_are_refused(labels: list[int], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        check_labels(np.array(labels, int), 3)
+    check_labels(np.array([0, 2]), 3)
