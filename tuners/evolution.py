@@ -35,7 +35,7 @@ def child(
     mutations = min(len(space), int(rng.integers(1, 3)))
     for position in rng.choice(len(space), size=mutations, replace=False):
         parameter = space[position]
-        values = list(parameter.values)
+        values = parameter.values
         here = values.index(born[parameter.name])
         if parameter.ordered:
             there = int(np.clip(here + rng.choice([-1, 1]), 0, len(values) - 1))

@@ -48,8 +48,8 @@ class Place:
         return np.asarray(data).view("<i4") if tensor.type == INT32 and len(data) else None
 
 
-def same_type(*tensors: fb.TensorT | None, types: Iterable[int] = (INT8, FLOAT)) -> Iterator[str]:
-    kinds = {tensor.type for tensor in tensors if tensor is not None}
+def same_type(*tensors: fb.TensorT, types: Iterable[int] = (INT8, FLOAT)) -> Iterator[str]:
+    kinds = {tensor.type for tensor in tensors}
     if len(kinds) > 1 or not kinds <= set(types):
         found = " and ".join(map(schema.type_name, sorted(kinds)))
         yield f"{found} where all should be the same, int8 or float32"

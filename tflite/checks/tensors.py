@@ -96,8 +96,8 @@ def cut_out(place: Place) -> Iterator[str]:
     yield from same_type(x, y)
     rank = len(schema.shape(x))
     begin, size = (place.data(tensor) for tensor in place.inputs[1:])
-    if begin is None or size is None or not 0 < rank <= 4:
-        yield "begin and size are not constant, or there are not one to four dimensions"
+    if begin is None or size is None or rank > 4:
+        yield "begin and size are not constant, or there are more than four dimensions"
         return
     if not schema.shape(place.inputs[1]) == schema.shape(place.inputs[2]) == (rank,):
         yield f"begin and size are not of {rank} numbers"
@@ -136,9 +136,7 @@ def reshape(place: Place) -> Iterator[str]:
 
 def _axes(place: Place, tensor: fb.TensorT, rank: int) -> list[int] | None:
     axes = place.data(tensor)
-    if axes is None or not len(axes) or len(axes) > 4:
-        return None
-    if any(not -rank <= axis < rank for axis in axes):
+    if axes is None or any(not -rank <= axis < rank for axis in axes):
         return None
     found = [int(axis) % rank for axis in axes]
     return found if len(set(found)) == len(found) else None
