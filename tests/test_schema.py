@@ -1,6 +1,7 @@
 """Reading files: sound ones come back the same, unsound ones are refused in words."""
 
 import random
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -194,6 +195,36 @@ def _break(change: str) -> bytes:
 def test_what_native_code_would_take_on_trust_is_refused(change: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         flatbuffer.read(_break(change))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda model, op: op.inputs.put(1, -1), "or an input is missing"),
+        (lambda model, op: op.inputs.put(0, op.inputs[1]), "the condition is not one bool"),
+        (lambda model, op: vars(op.builtinOptions).update(thenSubgraphIndex=0), "graph 0 does not"),
+        (lambda model, op: vars(op.builtinOptions).update(elseSubgraphIndex=1), "is called twice"),
+        (lambda model, op: vars(op.builtinOptions).update(elseSubgraphIndex=9), "graph 9 does not"),
+        (lambda model, op: _reverse(model.subgraphs[1], "outputs"), "differ from those of graph 1"),
+        (lambda model, op: _reverse(model.subgraphs[2], "inputs"), "differ from those of graph 2"),
+        (lambda model, op: model.subgraphs.append(model.subgraphs[1]), "graphs .5. are never"),
+    ],
+)
+def test_branches_are_checked(
+    spliced: bytes, change: Callable[[fb.ModelT, fb.OperatorT], None], said: str
+) -> None:
+    model = flatbuffer.read(spliced)
+    model.metadata = []  # the memory plan is for this number of graphs
+    branch = next(op for op in model.subgraphs[0].operators if schema.op_name(model, op) == "IF")
+    branch.inputs = branch.inputs.copy()  # to be changed
+    assert len(branch.inputs) > 2
+    change(model, branch)
+    with pytest.raises(UserError, match=said):
+        flatbuffer.read(flatbuffer.write(model))
+
+
+def _reverse(graph: fb.SubGraphT, side: str) -> None:
+    setattr(graph, side, getattr(graph, side)[::-1].copy())
 
 
 @pytest.mark.parametrize("offset", [-16, 8, 2**31 - 8])
