@@ -119,7 +119,7 @@ def test_it_learns_from_the_best_trials_only() -> None:
 
 def test_a_sure_front_is_expected_to_gain_what_it_adds() -> None:
     places = np.log(np.stack([np.geomspace(100, 1000, 9), np.geomspace(1e3, 1e4, 9)]))
-    mean = np.stack([np.full(9, 0.9), np.linspace(0.6, 0.8, 9)])
+    mean = np.stack([np.full(9, 0.9), 0.6 + 0.2 * PLACES**2])
     for archive, least in (([], 0.0), ([(200, 0.5)], 0.0), ([(200, 0.5)], 0.7), ([(20, 0.95)], 0)):
         found = expected_gains(mean, np.full((2, 9), 1e-9), places, archive, REFERENCE, least)
         known = [*archive, (REFERENCE[0], least)]
