@@ -1,5 +1,6 @@
 """The search for policies against brute force."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from itertools import combinations
 from unittest.mock import patch
@@ -19,6 +20,8 @@ from eexit_tf.policies import Policy, PolicyScore, score, search_policies
 from eexit_tf.policy_search import branches, cuts
 from eexit_tf.policy_search import search as search_module
 from eexit_tf.policy_search.neighbours import Neighbours
+from eexit_tf.policy_search.search import Search
+from eexit_tf.policy_search.tables import Ints, Path
 
 
 def front_of(scores: list[PolicyScore]) -> list[tuple[int, int]]:
@@ -42,6 +45,31 @@ def test_the_search_misses_nothing(
     assert [(s.correct, s.total_macs) for _, s in found.found] == front_of(every)
     assert all(score(policy, outputs, costs) == s for policy, s in found.found)
     assert found.gap == 0
+
+
+@pytest.mark.parametrize("branching", [0.0, 1.0], ids=["cuts", "branches"])
+@settings(max_examples=100, deadline=None)
+@given(problem=problems(), opened=st.booleans())
+def test_every_policy_that_is_offered_does_what_is_said_of_it(
+    branching: float, problem: tuple[ExitOutputs, ExitCosts], opened: bool
+) -> None:
+    """What is said decides what is found; only what is found is scored in the end."""
+    outputs, costs = problem
+    search = Search(outputs, costs, Bounds(), 0, 1e9)
+    offer = search.known.offer
+
+    def checked(correct: Ints, total: Ints, path: Callable[[int], Path]) -> None:
+        for i in range(0, len(correct), 1 + len(correct) // 9):
+            result = score(Policy(*search.tables.canonical(path(i))), outputs, costs)
+            assert (correct[i], total[i]) == (result.correct, result.total_macs)
+        offer(correct, total, path)
+
+    with patch.multiple(search_module, BRANCHING=branching, FEW=0), ExitStack() as stack:
+        stack.enter_context(patch.object(search.known, "offer", checked))
+        if not opened:
+            stack.enter_context(patch.object(Neighbours, "run"))
+        search.run()
+    assert search.missed == 0
 
 
 @pytest.mark.parametrize("branching", [0.0, 1.0], ids=["cuts", "branches"])
@@ -143,6 +171,16 @@ def test_the_front_is_proven_without_looking_at_much(
         assert search_policies(*improving(exits, samples), effort=effort).gap == 0
 
 
+def test_boxes_are_cut_with_what_branching_leaves() -> None:
+    for problem, efforts in ((improving(6, 40), []), (knowing_nothing(), [3e6])):
+        with (
+            patch.multiple(search_module, BRANCHING=0.25),
+            patch.object(search_module, "Cuts", side_effect=search_module.Cuts) as begun,
+        ):
+            search_policies(*problem, effort=4e6)
+        assert [call.args[-1] for call in begun.call_args_list] == efforts
+
+
 def test_the_opening_alone_finds_almost_all_of_the_front() -> None:
     for exits, samples in ((3, 500), (5, 60)):
         outputs, costs = improving(exits, samples)
@@ -168,13 +206,17 @@ def test_most_samples_at_the_highest_level() -> None:
     assert [(s.correct, s.total_macs) for _, s in search.found] == front_of(every)
 
 
-def test_the_same_search_finds_the_same() -> None:
+def knowing_nothing() -> tuple[ExitOutputs, ExitCosts]:
+    """Exits that are equally good, whose confidences are random: hard to search."""
     rng = np.random.default_rng(6)
     outputs = ExitOutputs(
         rng.integers(0, 256, (6, 100)).astype(np.uint8), rng.random((6, 100)) < 0.7
     )
-    costs = some_costs(np.array([10, 10, 20, 20, 40, 40]), np.array([1, 3, 1, 3, 1, 3]))
-    one, other = (search_policies(outputs, costs, effort=1e6) for _ in range(2))
+    return outputs, some_costs(np.array([10, 10, 20, 20, 40, 40]), np.array([1, 3, 1, 3, 1, 3]))
+
+
+def test_the_same_search_finds_the_same() -> None:
+    one, other = (search_policies(*knowing_nothing(), effort=1e6) for _ in range(2))
     assert one == other
     assert one.gap > 0
 
