@@ -58,6 +58,19 @@ def test_maps_that_live_at_a_time_by_hand() -> None:
     )
 
 
+def test_what_a_late_exit_needs_is_kept_beside_all_earlier_ones() -> None:
+    skipped = conv(image((8, 8, 1)), 4, 3, name="skipped")
+    first = conv(skipped, 4, 3, name="first")
+    second = conv(first, 4, 3, name="second")
+    sum_ = add(conv(second, 4, 3, name="inner"), skipped, name="sum", relu=True)
+    taps = (first, second, sum_)
+    estimate = memory(
+        {Exit(tap.name): head(tap, POOLED, CLASSES, Exit(tap.name).name) for tap in taps}
+    )
+    assert estimate.trunk_peaks == (2 * 256, 3 * 256, 3 * 256)
+    assert estimate.early_peaks[:2] == (2 * 256 + 2 * 16, 2 * 256 + 2 * 16)
+
+
 def test_a_last_exit_lets_go_of_its_tap() -> None:
     x = image((8, 8, 1))
     tap = conv(x, 16, 3, name="tap")
