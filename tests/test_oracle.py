@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from eexit_tf.costs import ExitCosts
 from eexit_tf.pareto import hypervolume
 from eexit_tf.tuners.archive import save_front
 from eexit_tf.tuners.oracle import ParetoOracle, violation
-from eexit_tf.tuners.proposals import FEWEST_LEARNT
+from eexit_tf.tuners.proposals import FEWEST_LEARNT, Finished, Proposer
+from eexit_tf.tuners.rungs import Climb
 from eexit_tf.tuners.surrogate import EXPONENT, PLACES, FrontSurrogate
 from eexit_tf.vocabulary import Exit, ExitUse, Front, OperatingPoint
 
@@ -197,6 +199,24 @@ def test_the_best_of_the_space_is_found_sooner_than_by_chance(tmp_path: Path) ->
             end(made, trial, (found, macs))
         needed.append(len(made.end_order))
     assert sum(needed) / len(needed) < 0.5 / chance
+
+
+def test_a_stopped_trial_is_learnt_from_as_if_it_had_gone_on(tmp_path: Path) -> None:
+    made = oracle(tmp_path)
+    for accuracy, stopped in ((0.75, None), (0.8, None), (0.6, 2)):
+        trial = made.create_trial("tuner0")
+        climb = Climb({2: [(1e3, 2 * accuracy - 1)]}, stopped)  # errors twice as large
+        climb.save(Path(made._get_trial_dir(trial.trial_id)))
+        end(made, trial, (accuracy, 1e3))
+    with patch.object(Proposer, "propose", return_value=None) as asked:
+        made.create_trial("tuner0")
+    found = {trial.points for trial in map(_rounded, asked.call_args.args[1])}
+    assert found == {((1e3, 0.75),), ((1e3, 0.8),)}
+
+
+def _rounded(trial: Finished) -> Finished:
+    points = tuple((macs, round(accuracy, 9)) for macs, accuracy in trial.points)
+    return Finished(trial.values, points)
 
 
 def test_errors_are_expected_to_fall_with_costs_of_which_trials_say_nothing() -> None:
