@@ -171,6 +171,20 @@ def test_the_front_is_proven_without_looking_at_much(
         assert search_policies(*improving(exits, samples), effort=effort).gap == 0
 
 
+@pytest.mark.parametrize(("exits", "samples"), [(3, 100), (4, 80), (6, 30)])
+def test_both_ways_find_the_same_front_alone(exits: int, samples: int) -> None:
+    problem, fronts = improving(exits, samples), []
+    for branching in (0.0, 1.0):
+        with (
+            patch.multiple(search_module, BRANCHING=branching, FEW=0),
+            patch.object(Neighbours, "run"),
+        ):
+            search = search_policies(*problem)
+        fronts.append([(s.correct, s.total_macs) for _, s in search.found])
+    assert fronts[0] == fronts[1]
+    assert any(len(policy.exits) >= 3 for policy, _ in search.found)
+
+
 def test_boxes_are_cut_with_what_branching_leaves() -> None:
     for problem, efforts in ((improving(6, 40), []), (knowing_nothing(), [3e6])):
         with (
