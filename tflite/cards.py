@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ def input_divisor(card: Mapping[str, Any], path: Path) -> float:
     """
     taken = card.get("input")
     divisor = taken.get("divisor") if isinstance(taken, dict) else None
-    if not isinstance(divisor, int | float) or not (math.isfinite(divisor) and divisor > 0):
+    if type(divisor) not in (int, float) or not 0 < divisor <= sys.float_info.max:
         raise UserError(f"{path} has no divisor above 0 of the input")
     return float(divisor)
 
