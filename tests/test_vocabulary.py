@@ -104,6 +104,12 @@ def test_a_bound_allows_its_own_figure_up_to_itself(bound: str, figure: str) -> 
         assert not of.meets(Bounds(min_accuracy=0.51))
 
 
+def test_some_bounds_wait_for_training_and_some_for_a_file() -> None:
+    every = Bounds(1, 2, 3, 0.5, 5, 6)
+    assert every.of_structure == Bounds(max_macs=1, max_params=3, max_flash=5, max_arena=6)
+    assert every.of_policies == Bounds(1, 2, 3, 0.5)
+
+
 def test_what_is_unknown_keeps_the_bounds() -> None:
     assert FRONT.best(max_flash=1, max_arena=1).id == "d"
 
