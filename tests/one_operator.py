@@ -9,8 +9,8 @@ from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.tflite import flatbuffer, schema
 
-INT8, UINT8, INT32, FLOAT, BOOL = (
-    getattr(fb.TensorType, name) for name in ("INT8", "UINT8", "INT32", "FLOAT32", "BOOL")
+INT4, INT8, UINT8, INT32, FLOAT, BOOL = (
+    getattr(fb.TensorType, name) for name in ("INT4", "INT8", "UINT8", "INT32", "FLOAT32", "BOOL")
 )
 
 
@@ -32,7 +32,7 @@ class Value:
     def add_to(self, model: fb.ModelT) -> int:
         tensor = fb.TensorT(list(self.shape), self.type, 0, b"t")
         tensor.quantization = fb.QuantizationParametersT(quantizedDimension=self.axis)
-        if self.type in (INT8, UINT8):
+        if self.type in (INT4, INT8, UINT8):
             scales = np.atleast_1d(np.float32(self.scale))
             tensor.quantization.scale = scales
             tensor.quantization.zeroPoint = np.full(len(scales), self.zero, np.int64)

@@ -20,11 +20,12 @@ def test_data_for_a_network_that_is_there_may_have_any_shape(given: tuple[int, .
             split("some", raw)
 
 
-def test_test_data_alone_will_do() -> None:
-    x, y = np.arange(40, dtype=np.uint8).reshape(10, 4), np.arange(10) % 3
+@pytest.mark.parametrize(("kind", "divisor"), [(np.uint8, 255), (np.float32, 64)])
+def test_test_data_alone_will_do(kind: type, divisor: float) -> None:
+    x, y = np.arange(40, dtype=kind).reshape(10, 4), np.arange(10) % 3
     raw = Raw(None, None, x_test=x, y_test=y)
     data = split("some", raw, for_search=False)
-    np.testing.assert_array_equal(data.part("test").x, x / np.float32(255))
+    np.testing.assert_array_equal(data.part("test").x, x / np.float32(divisor))
     np.testing.assert_array_equal(data.part("test").y, y)
     for part in ("train", "validation"):
         assert len(data.raw[part][0]) == len(data.raw[part][1]) == 0

@@ -80,7 +80,7 @@ def arg_max(place: Place) -> Iterator[str]:
     x, y = place.inputs[0], place.outputs[0]
     yield from same_type(x)
     rank = len(schema.shape(x))
-    axes = _axes(place, place.inputs[1], rank) if 0 < rank <= 4 else None
+    axes = _axes(place, place.inputs[1], rank) if rank <= 4 else None
     if axes is None or len(axes) != 1:
         yield "the axis is not the constant number of a dimension"
         return
@@ -146,7 +146,7 @@ def reduce(place: Place) -> Iterator[str]:
     x, y = place.inputs[0], place.outputs[0]
     yield from same_type(x, y)
     rank = len(schema.shape(x))
-    axes = _axes(place, place.inputs[1], rank) if 0 < rank <= 4 else None
+    axes = _axes(place, place.inputs[1], rank) if rank <= 4 else None
     if axes is None:
         yield "the axes are not constant numbers of dimensions"
         return
@@ -180,7 +180,7 @@ def concatenate(place: Place) -> Iterator[str]:
         yield "an activation of its own, which TFLM does not take"
     yield from _same_quantisation(place)
     rank, axis = len(schema.shape(y)), place.options.axis
-    if not 0 < rank <= 4 or not -rank <= axis < rank:
+    if rank > 4 or not -rank <= axis < rank:
         yield f"there is no dimension {axis}"
         return
     axis %= rank
