@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from eexit_tf import files
 from eexit_tf.errors import UserError
 from eexit_tf.files import parsing, read_bytes, write_bytes, write_folder, write_json
 
@@ -30,11 +31,15 @@ def test_what_fails_leaves_the_old_file_and_nothing_else(
     write_bytes(tmp_path / "file", b"old")
 
     def full(handle: int) -> None:
+        began.extend(set(tmp_path.iterdir()) - {tmp_path / "file"})
         raise OSError(28, "No space left on device")
+
+    began: list[Path] = []
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         write_bytes(tmp_path / "file", b"new")
+    assert [path.name.startswith(".file.") for path in began] == [True]
     assert content_of(tmp_path) == {"file": b"old"}
 
 
@@ -55,6 +60,18 @@ def test_a_folder_replaces_all_that_was_there(tmp_path: Path) -> None:
     write_folder(folder, {"c": b"3"})
     assert content_of(tmp_path) == {"in/folder/c": b"3"}
     assert [path.name for path in folder.parent.iterdir()] == ["folder"]
+
+
+def test_a_folder_is_begun_beside_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began: list[Path] = []
+    monkeypatch.setattr(files, "write_bytes", lambda path, _: began.append(path))
+    with pytest.raises(FileNotFoundError):
+        write_folder(tmp_path / "folder", {"a": b"1"})
+    (path,) = began
+    assert path.parents[2] == tmp_path
+    assert path.parents[1].name.startswith(".folder.")
 
 
 def test_a_folder_that_fails_leaves_the_old_one(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from eexit_tf.locks import LOCK, holder, is_locked, locked
 
 
 def test_a_folder_is_locked_as_long_as_it_is_held(tmp_path: Path) -> None:
-    folder = tmp_path / "new"
+    folder = tmp_path / "new" / "folder"
     assert not is_locked(folder)
     with locked(folder):
         assert is_locked(folder)

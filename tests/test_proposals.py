@@ -138,6 +138,15 @@ def test_children_of_few_candidates_are_better_than_these() -> None:
     assert without < found() <= gains.max()
 
 
+def test_children_that_were_tried_are_not_tried_again() -> None:
+    trials = finished(0, 5, 8, 15, 22)
+    trials[2] = Finished(trials[2].values, ())
+    tried = [trial.values for trial in trials]
+    few = proposer(candidates=8, rejected=lambda values: values["family"] == "residual")
+    for seed in range(30):
+        assert few.propose(np.random.default_rng(seed), trials) not in tried
+
+
 @pytest.mark.parametrize("known", [2, 29])
 def test_the_last_one_left_is_found_and_then_none(known: int) -> None:
     def rejected(values: Values) -> bool:

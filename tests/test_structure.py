@@ -29,6 +29,16 @@ def tensor(index: int = X, **changes: Any) -> Change:
     return lambda model: vars(model.subgraphs[0].tensors[index]).update(changes)
 
 
+def stored(content: bytes) -> Change:
+    """A buffer for what is read."""
+
+    def change(model: fb.ModelT) -> None:
+        model.buffers.append(fb.BufferT(np.frombuffer(content, np.uint8)))
+        tensor(buffer=len(model.buffers) - 1)(model)
+
+    return change
+
+
 def scales(*values: float, zeros: tuple[int, ...] = (0,), axis: int = 0, **changes: Any) -> Change:
     """Another quantisation of what is read."""
     made = fb.QuantizationParametersT(quantizedDimension=axis)
@@ -95,6 +105,7 @@ def test_sound_files_are_read(change: Change) -> None:
         (tensor(shape=np.int32([1] * 6)), "not a static one of at most 5 dimensions"),
         (tensor(shape=np.int32([2**15, 2**14])), "536870912 bytes are more than the 268435456"),
         (tensor(buffer=7), "buffer 7 does not exist"),
+        (stored(b"abc"), r"its buffer has 3 bytes where shape \[1, 6\] needs 6"),
         (tensor(isVariable=True), "variables and external tensors are not supported"),
         (tensor(externalBuffer=1), "variables and external tensors are not supported"),
         (tensor(type=fb.TensorType.INT4), "int4 is for constant weights only"),
@@ -103,6 +114,7 @@ def test_sound_files_are_read(change: Change) -> None:
         (scales(0.5, 0.5, zeros=(0, 0), axis=-1), "2 scales along dimension -1"),
         (scales(0.5, 0.5, zeros=(0, 0), axis=1), "2 scales along dimension 1"),
         (scales(0.0), "a scale is not a positive number"),
+        (scales(*[0.5] * 5, 0.0, zeros=(0,) * 6, axis=1), "a scale is not a positive number"),
         (scales(-1.0), "a scale is not a positive number"),
         (scales(np.inf), "a scale is not a positive number"),
         (scales(0.5, zeros=(128,)), "a zero point is not from -128 to 127"),
