@@ -82,6 +82,25 @@ def test_plans_of_many_cuts_are_sound_and_near_the_lower_bound() -> None:
                 assert made.lower_bound <= made.arena_bytes <= 1.05 * made.lower_bound
 
 
+def test_what_is_handed_to_a_branch_and_back_stays_in_its_place() -> None:
+    """So that TFLM copies nothing."""
+    multi = three_exits()
+    model = flatbuffer.read(splice.splice(multi, order_of(multi), [1, 2, 3]))
+    offsets, branches = plan(model).offsets, 0
+    for number, graph in enumerate(model.subgraphs):
+        for op in graph.operators:
+            if schema.op_name(model, op) == "IF":
+                branches += 1
+                options = op.builtinOptions
+                for target in (options.thenSubgraphIndex, options.elseSubgraphIndex):
+                    inner = model.subgraphs[target]
+                    mine, theirs = [*op.inputs[1:], *op.outputs], [*inner.inputs, *inner.outputs]
+                    for a, b in zip(mine, theirs, strict=True):
+                        if not schema.is_constant(model, inner.tensors[b]):
+                            assert offsets[number, int(a)] == offsets[target, int(b)]
+    assert branches == 2
+
+
 def test_the_same_input_gives_the_same_bytes() -> None:
     multi = three_exits()
     order = order_of(multi)
