@@ -241,6 +241,19 @@ def test_bounds_that_nothing_keeps_find_nothing() -> None:
     assert search_policies(outputs, costs, Bounds(max_macs=5)).found == ()
 
 
+@pytest.mark.parametrize("exits", [8, 9, 16, 17, 32, 33, 64])
+@pytest.mark.parametrize("branching", [0.0, 1.0], ids=["cuts", "branches"])
+def test_only_the_last_of_many_exits_knows(exits: int, branching: float) -> None:
+    right = np.zeros((exits, 2), np.bool_)
+    right[-1], right[0, 0] = True, True
+    levels = np.tile(np.array([[200, 100]], np.uint8), (exits, 1))
+    costs = some_costs(np.arange(1, exits + 1), np.ones(exits, int))
+    with patch.multiple(search_module, BRANCHING=branching, FEW=0):
+        search = search_policies(ExitOutputs(levels, right), costs)
+    assert search.found[-1][0] == Policy((0, exits - 1), (150, 0))
+    assert (search.found[-1][1].correct, search.gap) == (2, 0)
+
+
 def test_too_many_exits_are_refused() -> None:
     outputs = ExitOutputs(np.zeros((65, 3), np.uint8), np.zeros((65, 3), np.bool_))
     costs = some_costs(np.arange(1, 66), np.ones(65, int))
