@@ -86,9 +86,7 @@ def load_own_model(spec: str, input_scale: float = 1.0) -> OwnModel:
         given = [] if hp is None or by_name else [hp]
         named = dict.fromkeys(by_name, hp)
         made = functional(call(f"backbone {spec}", function, *given, **named), spec)
-        own = keras.models.clone_model(made)  # the user may give the same model each time
-        own.set_weights(made.get_weights())
-        return usable(own)
+        return usable(copy_of(made))  # the user may give the same model each time
 
     return OwnModel(spec, "", make, tunable=bool(wanted))
 
@@ -104,6 +102,13 @@ def restart_names() -> None:
     keras.backend.reset_uids()
 
 
+def copy_of(model: keras.Model) -> keras.Model:
+    """The same layers and weights once more."""
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
 def functional(model: Any, spec: str) -> keras.Model:
     """A `tf_keras` functional model of what the user's code or file gave.
 
@@ -117,11 +122,16 @@ def functional(model: Any, spec: str) -> keras.Model:
             f"{spec} gave a {type(model).__name__}; expected a functional model of tf_keras or "
             f"Keras 3"
         )
-    if isinstance(model, keras.Sequential) and model.inputs:
+    if isinstance(model, keras.Sequential):
+        if not model.inputs:
+            raise UserError(f"{model.name} has not been built: its first layer must be an Input")
         model = keras.Model(model.inputs, model.outputs, name=model.name)
     if not getattr(model, "_is_graph_network", False) or len(model.inputs) != 1:
         raise UserError(f"{model.name} from {spec} is not a functional model with one input")
     check_float32(model, f"{model.name} from {spec}")
+    for weights in model.weights:
+        if not np.isfinite(weights.numpy()).all():
+            raise UserError(f"{model.name} from {spec}: the weights {weights.name} are not finite")
     return model
 
 

@@ -256,6 +256,14 @@ class Single(keras_tuner.HyperModel):
         return unnamed(hp)
 
 
+class Same(keras_tuner.HyperModel):
+    net = None
+
+    def build(self, hp):
+        self.net = self.net or unnamed(hp)
+        return self.net
+
+
 class Tiny(keras_tuner.HyperModel):
     def build(self, hp):
         return attach_exits(tiny(), [Exit("one"), Exit("two")], classes=3)

@@ -76,6 +76,14 @@ def test_a_model_that_a_function_gives_again_is_as_it_was() -> None:
         np.testing.assert_array_equal(weight, before)
 
 
+def test_a_network_that_a_space_gives_again_is_as_it_was() -> None:
+    space = HyperModelSpace((8, 8, 1), CLASSES, Bounds(), spec="mine:Same")
+    first, expected = (net := space.network({"width": 4})), net.get_weights()
+    first.set_weights([weight + 1 for weight in expected])
+    for weight, before in zip(space.network({"width": 4}).get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(weight, before)
+
+
 @pytest.mark.parametrize(
     ("name", "tunable"),
     [
@@ -198,7 +206,7 @@ def test_wrong_options_are_explained(eexit_tf: Run, some_digits: Path, tmp_path:
         (["--backbone", "gone.keras"], "no such model file"),
         (["--backbone", "mine:logits"], "without a softmax; end it with a softmax"),
         (["--backbone", "mine:two"], "has 2 outputs; expected one"),
-        (["--backbone", "mine:unbuilt"], "not a functional model with one input"),
+        (["--backbone", "mine:unbuilt"], "not been built: its first layer must be an Input"),
         (["--backbone", "mine:between"], "takes first, second; expected hp or nothing"),
         (["--backbone", "mine:operation"], "'add' is a Add, which tf_keras does not have"),
         (["--backbone", "mine:taken"], "'head_kernel' of mine:taken is the search's own"),

@@ -1,6 +1,8 @@
 """Quantisation-aware training: which weights it trains as what, and what its exits are called."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +12,12 @@ from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
 from eexit_tf.exits import attach_exits
 from eexit_tf.keras import keras, seed_everything
-from eexit_tf.tflite import flatbuffer
+from eexit_tf.own_models import functional
+from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.compiler import compile as compile_network
-from eexit_tf.tflite.quantization import quantize
+from eexit_tf.tflite.model import Method
+from eexit_tf.tflite.quantization import quantizable, quantize
+from eexit_tf.tflite.runtimes import LiteRT
 from eexit_tf.vocabulary import Exit, ExitUse, OperatingPoint
 
 RNG = np.random.default_rng(0)
@@ -68,6 +73,57 @@ def test_a_layer_of_another_precision_is_refused(method: str) -> None:
     net = attach_exits(keras.Model(inputs, x, name="mine"), [Exit("half")], classes=3)
     with pytest.raises(UserError, match="layer 'half' of mine computes in float16, where int8 is"):
         quantize(net, TRAIN, method=method, epochs=1)
+
+
+def dilated(x: Any) -> Any:
+    x = layers.Conv2D(4, 3, padding="same", dilation_rate=2, use_bias=False)(x)
+    x = layers.ReLU()(layers.BatchNormalization()(x))
+    return layers.DepthwiseConv2D(2, dilation_rate=3, activation="relu", name="late")(x)
+
+
+@pytest.mark.parametrize("method", ["qat", "ptq"])
+def test_dilated_convolutions_stay_convolutions(method: Method) -> None:
+    seed_everything(0)
+    inputs = layers.Input((8, 8, 1))
+    net = attach_exits(keras.Model(inputs, dilated(inputs)), [Exit("late")], classes=3)
+    multi = quantize(net, TRAIN, method=method, epochs=1)
+    model = flatbuffer.read(multi.content)
+    convs = [op for op in model.subgraphs[0].operators if "CONV" in schema.op_name(model, op)]
+    assert [op.builtinOptions.dilationWFactor for op in convs] == [2, 3]
+    if method == "ptq":
+        given = (TRAIN.x / schema.quantization(model.subgraphs[0].tensors[0])[0] - 128).round()
+        (said,) = LiteRT(multi.content).run(given.astype(np.int8)).values()
+        np.testing.assert_allclose(said / 256 + 0.5, net.predict(TRAIN.x, verbose=0), atol=0.05)
+
+
+@pytest.mark.parametrize("kinds", ["cs", "sc", "csc", "sd", "ds", "sds", "ssd"])
+def test_separable_convolutions_of_a_file_are_quantised(kinds: str, tmp_path: Path) -> None:
+    seed_everything(0)
+    made = {
+        "c": lambda: layers.Conv2D(4, 3, activation="relu"),
+        "d": lambda: layers.DepthwiseConv2D(2, activation="relu"),
+        "s": lambda: layers.SeparableConv2D(4, 2, activation="relu"),
+    }
+    x = inputs = layers.Input((8, 8, 1))
+    for kind in kinds:
+        x = made[kind]()(x)
+    x = layers.Dense(3, "softmax")(layers.GlobalAveragePooling2D()(x))
+    keras.Model(inputs, x).save(tmp_path / "own.keras")
+    keras.backend.clear_session()  # as in another process, where these names were not given yet
+    net = keras.models.load_model(tmp_path / "own.keras", compile=False)
+    given = net.get_weights()
+    found = [weights.numpy() for weights in quantizable(net).weights]
+    for weights in given:
+        assert any(w.size == weights.size and (w.ravel() == weights.ravel()).all() for w in found)
+
+
+def test_weights_that_are_no_numbers_are_refused() -> None:
+    model = own_backbone(layers.ReLU(name="tap"))
+    kernel, bias, *_ = model.get_weights()
+    kernel[0] = np.nan
+    model.layers[1].set_weights([kernel, bias])
+    with pytest.raises(UserError, match="from mine: the weights bare/kernel:0 are not finite"):
+        functional(model, "mine")
 
 
 def two_exits(*names: str) -> keras.Model:

@@ -158,6 +158,12 @@ def test_networks_that_cannot_meet_a_bound_are_rejected_before_training(
         hopeless.check_bounds()
 
 
+def test_bounds_that_only_exits_of_several_networks_keep_are_refused() -> None:
+    space = ExitSpace((16, 16, 3), 3, Bounds(max_params=500, max_flash=4000, max_arena=4000))
+    with pytest.raises(UserError, match="403 parameters, 4,327 bytes of flash and 3,456 bytes of"):
+        space.check_bounds()
+
+
 def test_a_bound_cuts_heads_but_never_a_network_short() -> None:
     free = ExitSpace((8, 8, 1), 10, Bounds())
     values = first(free, stages=3, growth3=2.0, head="conv")

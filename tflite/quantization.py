@@ -178,13 +178,13 @@ def quantizable(net: keras.Model) -> keras.Model:
         UserError: TFMOT does not take one of its layers.
     """
     try:
-        return quantize_model(net)
+        return quantize_model(_renamed(net))
     except (ValueError, RuntimeError) as error:
         raise UserError(f"TFMOT cannot quantise {net.name}: {error}") from error
 
 
 def _convert(net: keras.Model, train: Samples) -> bytes:
-    converter = tf.lite.TFLiteConverter.from_keras_model(net)
+    converter = tf.lite.TFLiteConverter.from_keras_model(_of_one(net) if _dilates(net) else net)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = _representative(train)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
@@ -194,6 +194,39 @@ def _convert(net: keras.Model, train: Samples) -> bytes:
         warnings.simplefilter("ignore")
         content: bytes = converter.convert()
     return content
+
+
+def _renamed(net: keras.Model) -> keras.Model:
+    """Other names for layers that have Keras's, if TFMOT is going to make more layers.
+
+    It splits a `SeparableConv2D` in two, which Keras names without knowing a file's layers; with
+    two of one name TFMOT gives up, or never ends.
+    """
+    if not any(isinstance(layer, keras.layers.SeparableConv2D) for layer in net.layers):
+        return net
+
+    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
+        config = layer.get_config()
+        if config["name"].startswith(("conv2d", "depthwise_conv2d")):
+            config["name"] = f"own_{layer.name}"
+        return type(layer).from_config(config)
+
+    renamed = keras.models.clone_model(net, clone_function=clone)
+    renamed.set_weights(net.get_weights())
+    return renamed
+
+
+def _dilates(net: keras.Model) -> bool:
+    layers = (getattr(layer, "layer", layer) for layer in net.layers)  # in TFMOT's wrapper
+    return any(max(getattr(layer, "dilation_rate", (1,))) > 1 for layer in layers)
+
+
+def _of_one(net: keras.Model) -> keras.Model:
+    """The network for one sample: while their number is open, dilations become operators."""
+    image = keras.layers.Input(net.input_shape[1:], batch_size=1, name=net.input_names[0])
+    one = keras.Model(image, net(image), name=net.name)
+    one.output_names = net.output_names
+    return one
 
 
 def _representative(train: Samples) -> Callable[[], Iterator[list[Any]]]:

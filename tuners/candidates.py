@@ -75,6 +75,10 @@ class CandidateSpace(keras_tuner.HyperModel):
     def largest_macs(self) -> float:
         """What one sample may cost on the largest networks of the space."""
 
+    def ends(self, costs: ExitCosts) -> Sequence[int]:
+        """Exits of which one at least has to keep the bounds."""
+        return range(len(costs))
+
     def to_train(self, net: keras.Model) -> keras.Model:
         """What to train of a network, sharing its layers."""
         return net
@@ -110,7 +114,7 @@ class CandidateSpace(keras_tuner.HyperModel):
         self.declare_hyperparameters(hp)
         return (
             f"no network that was proposed keeps {self.bounds}; the first one needs "
-            f"{_least([self.costs(hp.values)])}; loosen the bounds, with another --output or "
+            f"{self._least([hp.values])}; loosen the bounds, with another --output or "
             f"--overwrite"
         )
 
@@ -120,11 +124,11 @@ class CandidateSpace(keras_tuner.HyperModel):
         Raises:
             UserError: says what the smallest networks need.
         """
-        smallest = [self.costs(values) for values in self.smallest()]
-        if smallest and not any(self._fitting(costs) for costs in smallest):
+        smallest = list(self.smallest())
+        if smallest and all(map(self.rejected, smallest)):
             raise UserError(
                 f"nothing in the search space keeps {self.bounds}: networks for inputs of "
-                f"{' x '.join(map(str, self.input_shape))} need {_least(smallest)}"
+                f"{' x '.join(map(str, self.input_shape))} need {self._least(smallest)}"
             )
         low, high = self.reference_macs()
         if high <= low:
@@ -154,15 +158,15 @@ class CandidateSpace(keras_tuner.HyperModel):
         cheapest = min((costs.alone_macs(index) for index in fit), default=0)
         return fit if bounds.max_mean_macs is None or cheapest <= bounds.max_mean_macs else []
 
-
-def _least(networks: Iterable[ExitCosts]) -> str:
-    """The least that exits of networks need, of each kind."""
-    alone = [(costs, index) for costs in networks for index in range(len(costs))]
-    macs = min(costs.alone_macs(index) for costs, index in alone)
-    params = min(costs.params([index]) for costs, index in alone)
-    flash = min(costs.flash_bytes([index]) or 0 for costs, index in alone)
-    arena = min(costs.arena_bytes([index]) or 0 for costs, index in alone)
-    return (
-        f"at least {macs:,} MACs, {params:,} parameters, {flash:,} bytes of flash and {arena:,} "
-        f"bytes of arena"
-    )
+    def _least(self, networks: Iterable[Values]) -> str:
+        """The least that networks need, of each kind."""
+        described = [self.costs(values) for values in networks]
+        alone = [(costs, index) for costs in described for index in self.ends(costs)]
+        macs = min(costs.alone_macs(index) for costs, index in alone)
+        params = min(costs.params([index]) for costs, index in alone)
+        flash = min(costs.flash_bytes([index]) or 0 for costs, index in alone)
+        arena = min(costs.arena_bytes([index]) or 0 for costs, index in alone)
+        return (
+            f"at least {macs:,} MACs, {params:,} parameters, {flash:,} bytes of flash and "
+            f"{arena:,} bytes of arena"
+        )

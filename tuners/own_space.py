@@ -14,7 +14,7 @@ from eexit_tf.exits import keep_exits
 from eexit_tf.keras import keras
 from eexit_tf.network_costs import exit_costs
 from eexit_tf.own_functions import call, import_function, parameters
-from eexit_tf.own_models import functional, restart_names
+from eexit_tf.own_models import copy_of, functional, restart_names
 from eexit_tf.policy_search.bits import MOST_EXITS
 from eexit_tf.softmaxes import has_softmax
 from eexit_tf.tuners import own_choices
@@ -248,3 +248,6 @@ class HyperModelSpace(OwnSpace):
     def full_network(self, values: Values) -> keras.Model:
         net = self._made(values)
         return keep_exits(net, exit_costs(net).exits)
+
+    def network(self, values: Values) -> keras.Model:
+        return copy_of(super().network(values))  # the user may give the same model each time

@@ -5,7 +5,8 @@ All hyperparameters are plain choices that are always there; those that a networ
 network is one point.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import product
 from math import prod
 from typing import Any
 
@@ -107,11 +108,11 @@ class ExitSpace(CandidateSpace):
     def smallest(self) -> Iterator[Values]:
         hp = keras_tuner.HyperParameters()
         self.declare_hyperparameters(hp)
-        for family in FAMILIES:
-            for stride in STRIDES:
-                strides = {"stem_stride": stride, "stride1": stride}
-                first = {p.name: p.values[0] for p in hp.space}
-                yield first | {"family": family, "shrink": self._shrinks()[-1]} | strides
+        first = {p.name: p.values[0] for p in hp.space}
+        # Averaging an input down takes fewer MACs, but an operator, which is flash.
+        for family, stride, shrink in product(FAMILIES, STRIDES, {1, self._shrinks()[-1]}):
+            strides = {"stem_stride": stride, "stride1": stride}
+            yield first | {"family": family, "shrink": shrink} | strides
 
     def largest_macs(self) -> float:
         bounds = self.bounds
@@ -124,9 +125,11 @@ class ExitSpace(CandidateSpace):
     def rejected(self, values: Values) -> bool:
         """Also where the network does not keep the bounds to its end: it would be cut short."""
         costs = self.costs(values)
-        fit = self._fitting(costs)
-        last = [i for i in fit if costs.exits[i].at == costs.exits[-1].at]
+        last = set(self._fitting(costs)) & set(self.ends(costs))
         return not last or min(map(costs.alone_macs, last)) > self.largest_macs()
+
+    def ends(self, costs: ExitCosts) -> Sequence[int]:
+        return [i for i, exit_ in enumerate(costs.exits) if exit_.at == costs.exits[-1].at]
 
     def costs(self, values: Values) -> ExitCosts:
         return described_costs(self.described(values))
