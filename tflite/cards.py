@@ -72,7 +72,9 @@ def input_divisor(card: Mapping[str, Any], path: Path) -> float:
     """
     taken = card.get("input")
     divisor = taken.get("divisor") if isinstance(taken, dict) else None
-    if type(divisor) not in (int, float) or not 0 < divisor <= sys.float_info.max:
+    if isinstance(divisor, bool) or not isinstance(divisor, int | float):
+        divisor = 0
+    if not 0 < divisor <= sys.float_info.max:
         raise UserError(f"{path} has no divisor above 0 of the input")
     return float(divisor)
 
