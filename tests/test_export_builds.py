@@ -200,7 +200,11 @@ def test_cmake_builds_the_plain_project_and_its_example_runs(
     without = subprocess.run(build, capture_output=True, text=True, check=False)
     assert without.returncode != 0
     assert "Set TFLM_INCLUDE and TFLM_LIB" in without.stderr
-    subprocess.run([*build, f"-DTFLM_LIB={library}"], check=True, capture_output=True)
+    build += [f"-DTFLM_LIB={library}", "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON"]
+    for release, messages in (("ON", False), ("OFF", True)):
+        subprocess.run([*build, f"-DTFLM_RELEASE={release}"], check=True, capture_output=True)
+        commands = (tmp_path / "build" / "compile_commands.json").read_text()
+        assert ("-DTF_LITE_STRIP_ERROR_STRINGS" not in commands) == messages
     subprocess.run(["cmake", "--build", tmp_path / "build"], check=True, capture_output=True)
     example = tmp_path / "build" / "net_example"
     done = subprocess.run([example], capture_output=True, text=True, check=True, timeout=60)
