@@ -11,6 +11,8 @@ from eexit_tf.cli.options import quiet_option, seed_option
 
 POLL = 1.0
 """Seconds between two looks at a running search."""
+STARTUP = 30.0
+"""Seconds that a search may take to load TensorFlow before it works in its folder."""
 
 
 @click.command(short_help="Show a search's front as a table and as a plot.")
@@ -36,15 +38,25 @@ def front(directory: Path, watch: bool, seed: int, quiet: bool) -> None:
 
 
 def _follow(directory: Path) -> None:
-    """Show the table anew whenever it changes, until no search works in the folder."""
+    """Show the table anew whenever it changes, until no search works in the folder.
+
+    Where there is none yet, it may be starting.
+    """
     from rich.live import Live
 
     from eexit_tf.fronts import FRONT, SearchFront
     from eexit_tf.locks import is_locked
     from eexit_tf.reports import front_table
 
-    with Live("no trial has finished yet", console=out, transient=True) as live:
+    path, begun = directory / FRONT, time.monotonic()
+    with Live(f"no search works in {directory} yet", console=out, transient=True) as live:
+        while not path.is_file() and not is_locked(directory):
+            if time.monotonic() > begun + STARTUP:
+                return
+            time.sleep(POLL)
         while is_locked(directory):
-            if (directory / FRONT).is_file():
-                live.update(front_table(SearchFront.load(directory)))
+            found = path.is_file()
+            live.update(
+                front_table(SearchFront.load(directory)) if found else "no trial has finished yet"
+            )
             time.sleep(POLL)
