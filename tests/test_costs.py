@@ -1,7 +1,11 @@
 """The cost convention, against figures worked out by hand and between Keras and `.tflite`."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.costs import (
     ExitCosts,
     conv_macs,
@@ -21,6 +25,7 @@ def test_operator_formulas() -> None:
     assert pool_macs((1, 1, 64), (8, 8)) == 64 * 64
     assert elementwise_macs((8, 8, 3)) == 192
     assert decision_macs(10) == 11
+    assert decision_macs(10, "margin") == 52
 
 
 def test_leaving_pays_for_executed_heads_and_decisions() -> None:
@@ -37,6 +42,51 @@ def test_leaving_pays_for_executed_heads_and_decisions() -> None:
     assert costs.leave_macs([1]) == (220,)
     assert costs.alone_macs(1) == 220
     assert costs.params([0, 2]) == 4 + 7 + 9
+    unknown = {"flash_bytes": None, "arena_bytes": None}
+    assert costs.size([0, 2]) == {"max_macs": 443, "params": 20, **unknown}
+    assert costs.keep([0, 2], Bounds(max_macs=443, max_params=20, max_flash=1))
+    assert not costs.keep([0, 2], Bounds(max_macs=442))
+    assert not costs.keep([0, 2], Bounds(max_params=19))
+    with pytest.raises(ValueError, match="different numbers of exits"):
+        replace(costs, head_params=(7, 8))
+    with pytest.raises(ValueError, match="in the order of execution"):
+        replace(costs, trunk_macs=(100, 400, 200))
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "macs"),
+    [
+        ("Conv2D", {"filters": 6, "kernel_size": (3, 1), "groups": 2}, 4 * 8 * 6 * 3 * 2),
+        ("Conv2D", {"filters": 6, "kernel_size": 1, "activation": "softmax"}, 4 * 8 * 6 * (4 + 1)),
+        ("DepthwiseConv2D", {"kernel_size": 3, "depth_multiplier": 2}, 4 * 8 * 8 * 9),
+        (
+            "SeparableConv2D",
+            {"filters": 6, "kernel_size": 3, "strides": 2, "depth_multiplier": 3},
+            2 * 4 * 12 * 9 + 2 * 4 * 6 * 12,
+        ),
+        ("Dense", {"units": 5}, 4 * 8 * 5 * 4),
+        ("Dense", {"units": 5, "activation": "softmax"}, 4 * 8 * 5 * (4 + 1)),
+        ("AveragePooling2D", {"pool_size": (2, 4)}, 2 * 2 * 4 * 8),
+        ("MaxPooling2D", {"pool_size": 3, "strides": 1}, 4 * 8 * 4 * 9),
+        ("GlobalAveragePooling2D", {}, 4 * 8 * 4),
+        ("GlobalMaxPooling2D", {}, 4 * 8 * 4),
+        ("Softmax", {}, 4 * 8 * 4),
+        ("Activation", {"activation": "softmax"}, 4 * 8 * 4),
+        ("Activation", {"activation": "relu"}, 0),
+        ("Concatenate", {}, 0),
+        ("Add", {}, 2 * 4 * 8 * 4),
+    ],
+)
+def test_layers_by_hand(kind: str, options: dict[str, Any], macs: int) -> None:
+    from eexit_tf.keras import keras
+    from eexit_tf.network_costs import layer_macs
+
+    maps = [keras.Input((4, 8, 4)) for _ in range(3)]
+    if "Conv" in kind or kind == "MaxPooling2D":
+        options = {"padding": "same", **options}
+    layer = getattr(keras.layers, kind)(**options)
+    layer(maps if kind in ("Add", "Concatenate") else maps[0])
+    assert layer_macs(layer) == macs
 
 
 def test_resnet8_by_hand() -> None:

@@ -2,12 +2,14 @@
 
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import pytest
 from lines import Lines
+from policy_problems import some_costs
 
 from eexit_tf.bounds import Bounds
 from eexit_tf.data import Samples, load
@@ -52,24 +54,60 @@ def test_a_trial_is_compared_with_the_finished_ones_of_lower_numbers(tmp_path: P
     assert earlier_trials(tmp_path / "trial_2") == []
 
 
+def at_rungs(directory: Path, min_accuracy: float = 0.0) -> StopHopeless:
+    """Compares points of up to 100 MACs on three samples, of the classes 0, 1 and 2."""
+    return StopHopeless(
+        None,
+        Samples(np.zeros((3, 8, 8, 1), np.float32), np.arange(3)),
+        epochs=EPOCHS,
+        bounds=Bounds(max_macs=100),
+        min_accuracy=min_accuracy,
+        directory=directory,
+        reference_macs=(1.0, 100.0),
+    )
+
+
 @pytest.mark.parametrize(("epoch", "score"), [(RUNG, np.nan), (RUNG - 1, 0.5)])
 def test_what_diverges_or_is_between_rungs_is_not_compared(
     tmp_path: Path, epoch: int, score: float
 ) -> None:
     directory = tmp_path / "trial_0"
     Climb({RUNG: [(64.0, 0.5)]}).save(directory)  # of a run that was interrupted
-    callback = StopHopeless(
-        None,
-        Samples(np.zeros((3, 8, 8, 1), np.float32), np.arange(3)),
-        epochs=EPOCHS,
-        bounds=Bounds(),
-        min_accuracy=0.0,
-        directory=directory,
-        reference_macs=(1.0, 100.0),
-    )
-    with patch.object(stopping, "scores", lambda *_: [np.full((3, 3), score)]):
+    callback = at_rungs(directory)
+    said = np.full((2, 3, 3), 0.5)
+    said[1, 2, 0] = score
+    with patch.object(stopping, "scores", lambda *_: list(said)):
         callback.on_epoch_end(epoch - 1)
     assert Climb.load(directory) == Climb({})
+
+
+@pytest.mark.parametrize(
+    ("others", "min_accuracy", "stops"), [(0.5, 0.0, True), (0.02, 0.0, False), (0.02, 0.4, True)]
+)
+def test_at_a_rung_counts_what_keeps_the_bounds_and_may_add_something(
+    tmp_path: Path, others: float, min_accuracy: float, stops: bool
+) -> None:
+    use = ExitUse("stem", "pool_dense", 0.0, 1.0, 64)
+    for number in range(FEWEST_COMPARED):
+        directory = tmp_path / f"trial_{number}"
+        Climb({RUNG: [(64.0, others)]}).save(directory)
+        point = OperatingPoint("0-0", "0", others, 64, 64, 10, (use,))
+        save_front(directory, Front((point,)))
+    directory = tmp_path / f"trial_{FEWEST_COMPARED}"
+    callback = at_rungs(directory, min_accuracy)
+    callback.set_model(SimpleNamespace(stop_training=False))
+    cheap, dear = np.eye(3)[[0, 0, 0]], np.eye(3)  # right once in three, and always
+    costs = some_costs(np.array([60, 900]), np.array([4, 4]))
+    with (
+        patch.object(stopping, "scores", lambda *_: [cheap, dear]),
+        patch.object(stopping, "exit_costs", lambda _: costs),
+    ):
+        callback.on_epoch_end(RUNG - 1)
+        front = [(64.0, 1 / 3)]
+        assert Climb.load(directory) == Climb({RUNG: front}, RUNG if stops else None)
+        assert callback.model.stop_training == stops
+        callback.on_epoch_end(2 * RUNG - 1)
+    assert Climb.load(directory).rungs == {RUNG: front, 2 * RUNG: front}
 
 
 @pytest.mark.parametrize(
