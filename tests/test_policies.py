@@ -10,6 +10,7 @@ from policy_problems import every_policy, problems, some_costs
 from eexit_tf.costs import ExitCosts
 from eexit_tf.outputs import ExitOutputs
 from eexit_tf.policies import Policy, policy_points, score, search_policies
+from eexit_tf.policy_optimism import optimism
 
 
 @given(problems())
@@ -128,6 +129,16 @@ def test_optimism_is_what_the_choice_gains_on_its_own_samples() -> None:
         expected.append(best.expected_accuracy)
     assert np.mean(chosen) > 0.57
     assert abs(np.mean(expected) - 0.5) < 0.04
+
+
+def test_optimism_by_hand() -> None:
+    """Of each sample of four the three others choose an exit that is wrong on it."""
+    outputs = ExitOutputs(np.full((2, 4), 9, np.uint8), np.array([[1, 1, 0, 0], [0, 0, 1, 1]]) > 0)
+    costs = some_costs(np.array([5, 9]), np.array([1, 1]))
+    # The cheap exit, for lower budgets, gains as much on two samples as it loses on the others.
+    assert optimism(outputs, costs, [1, 6, 9.9, 10, 99]) == pytest.approx([0, 0, 0, 2 / 3, 2 / 3])
+    few = ExitOutputs(outputs.levels[:, 1:], outputs.right[:, 1:])
+    assert optimism(few, costs, [6, 10]).tolist() == [0, 0]
 
 
 def test_exits_that_always_agree_leave_no_optimism() -> None:

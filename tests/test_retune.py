@@ -3,15 +3,20 @@
 import hashlib
 import itertools
 import json
+import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from lines import Lines
 from networks import multi_exit
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.cli import cli
 from eexit_tf.data import load
 from eexit_tf.errors import UserError
@@ -20,8 +25,10 @@ from eexit_tf.tflite import costs, flatbuffer
 from eexit_tf.tflite.compiler import compile_file
 from eexit_tf.tflite.evaluation import evaluate
 from eexit_tf.tflite.inputs import quantise
+from eexit_tf.tflite.retuning import retune as run
 from eexit_tf.tflite.runtimes import Tflm
 from eexit_tf.tflite.splicing import spliced
+from eexit_tf.tflite.units import in_units_of
 from eexit_tf.thresholds import best_thresholds, score_thresholds
 
 
@@ -158,6 +165,46 @@ def test_no_card_is_made_up(place: Path, tmp_path: Path) -> None:
     path.with_suffix(".json").unlink()
     retune(path, "--thresholds", "0.1,0.2")
     assert [p.name for p in tmp_path.iterdir()] == ["model.tflite"]
+
+
+def test_a_card_in_the_outputs_place_becomes_the_outputs(place: Path, tmp_path: Path) -> None:
+    path, other = compiled(place, tmp_path), tmp_path / "other.tflite"
+    retune(path, "--thresholds", "0.1,0.2", "--output", other)
+    path.with_suffix(".json").unlink()
+    retune(path, "--thresholds", "0.3,0.4", "--output", other)
+    assert card_of(other)["input"]["divisor"] == 1.0  # the file's own card would know
+    assert [exit_["threshold_int8"] for exit_ in card_of(other)["exits"]] == [-51, -25, -128]
+
+
+def test_where_a_network_comes_from_stays_in_its_card(place: Path, tmp_path: Path) -> None:
+    path, origin = compiled(place, tmp_path), {"dataset": "mine", "seed": 3}
+    path.with_suffix(".json").write_text(json.dumps(card_of(path) | {"origin": origin}))
+    retune(path, "--thresholds", "0.1,0.2")
+    assert card_of(path)["origin"] == origin
+
+
+def test_a_search_that_stopped_early_says_what_it_may_have_missed(
+    place: Path, tmp_path: Path
+) -> None:
+    path, lines = compiled(place, tmp_path), Lines()
+    budget = Bounds(max_mean_macs=card_of(path)["exits"][1]["macs"])
+    samples = in_units_of(path, load(str(place / "data.npz"))).validation
+    run(path, calibrate_on=samples, bounds=budget, reporter=lines)
+    assert lines.said == []
+    hasty = partial(best_thresholds, effort=0)
+    with patch("eexit_tf.tflite.retuning.best_thresholds", hasty):
+        run(path, calibrate_on=samples, bounds=budget, reporter=lines)
+    (said,) = lines.said
+    assert re.fullmatch(r"the search was stopped; no .* are better by more than \d+.\d\d%", said)
+
+
+def test_thresholds_or_samples_within_a_budget_are_needed(place: Path, tmp_path: Path) -> None:
+    path, samples = compiled(place, tmp_path), load(str(place / "data.npz")).validation
+    for given in ({}, {"thresholds": [0.1, 0.2], "calibrate_on": samples}):
+        with pytest.raises(UserError, match="give either thresholds, or samples"):
+            run(path, **given)
+    with pytest.raises(UserError, match="needs a bound on the mean MACs"):
+        run(path, calibrate_on=samples)
 
 
 def test_a_card_left_behind_by_an_interrupted_retuning_is_taken(

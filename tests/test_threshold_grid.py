@@ -127,3 +127,16 @@ def test_every_tuner_scores_its_policy_and_none_beats_the_exact_one(
 def test_the_exact_tuner_says_when_nothing_is_that_cheap() -> None:
     with pytest.raises(ValueError, match="at most 100 mean MACs"):
         TUNERS["exact"](drawn(6), COSTS, 100)
+
+
+def test_grids_are_those_of_the_papers() -> None:
+    np.testing.assert_allclose(AEBNAS, [0.1, 0.2, 1])
+    np.testing.assert_allclose(NACHOS, np.arange(1, 10) / 10)
+    np.testing.assert_allclose(COMMON, np.arange(14, 20) / 20)
+
+
+@pytest.mark.parametrize("name", ["exact", "nachos", "common"])
+def test_a_budget_may_be_used_up(name: str) -> None:
+    outputs = drawn(3)
+    found = TUNERS[name](outputs, COSTS, 1e9)
+    assert TUNERS[name](outputs, COSTS, found[1].mean_macs) == found
