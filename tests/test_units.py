@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from networks import convert, keras_network
 
 from eexit_tf.cli import cli
 from eexit_tf.data import load
+from eexit_tf.errors import UserError
 from eexit_tf.keras import keras
-from eexit_tf.tflite import flatbuffer
+from eexit_tf.tflite import flatbuffer, units
 from eexit_tf.tflite.compiler import compile_file
 from eexit_tf.tflite.inputs import quantise
 from eexit_tf.tflite.segments import split
@@ -95,6 +97,28 @@ def test_bytes_are_refused_where_the_input_goes_below_0_in_another_way(
     np.testing.assert_allclose(in_units_of(path, load(str(own), False)).test.x, x, atol=1e-6)
     replace(made, input=replace(made.input, divisor=255.0)).save(path)
     assert in_units_of(path, data) is data  # its card knows
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "given"),
+    [
+        *((-1, 1, (127.5, -1)), (-1.1, 0.9, (127.5, -1)), (-0.9, 1.1, (127.5, -1))),
+        *((-1.2, 1, None), (-0.8, 1, None), (-1, 1.2, None), (-1, 0.8, None)),
+        *((-0.04, 1, (255, 0)), (0, 15, (255, 0)), (0, 17, (1, 0)), (-10, 255, (1, 0))),
+    ],
+)
+def test_an_input_need_not_reach_as_far_as_bytes_do(
+    tmp_path: Path, dataset: Path, low: float, high: float, given: tuple[float, float] | None
+) -> None:
+    data, path = load(str(dataset)), tmp_path / "m.tflite"
+    path.write_bytes(b"without a card")
+    with patch.object(units, "_reach", lambda _: (low, high)):
+        if given is None:
+            with pytest.raises(UserError, match=f"takes numbers from {low:g} to {high:g}, "):
+                in_units_of(path, data)
+        else:
+            found = in_units_of(path, data)
+            assert (found.divisor, found.offset) == given
 
 
 @pytest.mark.parametrize("spread", [0.001, 3.0, 300.0])
