@@ -174,6 +174,80 @@ def test_errors_of_the_device_are_passed_on(device: Firmware) -> None:
     assert device.profile["model"] == NETWORKS[0].name
 
 
+GOOD = {
+    "load": "m-load-done",
+    "start": "m-lap-ticks-[200]",
+    "stop": "m-lap-ticks-[1200]",
+    "results": "m-results-[0.500,0.001,0.996]",
+    "exit": "m-exit-[2]",
+    "scores": "m-scores-[00807f]",
+}
+
+
+class Scripted:
+    """A port to a board that gives these answers to one sample."""
+
+    name = "the board"
+
+    def __init__(self, **changed: str) -> None:
+        self.lines = {**GOOD, **changed}
+        self.taken, self.said = b"", b""
+
+    def write(self, content: bytes, _: float) -> None:
+        profile = "m-profile-[x]\nm-model-[y]\nm-clock-hz-[9]\nm-input-bytes-[40]"
+        for command in content.decode().strip("%").split("%"):
+            if command.startswith("hello"):
+                self.answer(f"e-[Unknown command: {command}]")
+            elif command == "profile":
+                self.answer(profile)
+            elif command.startswith("infer"):
+                self.answer("\n".join([*self.lines.values()][1:]))
+            elif command.startswith("db load"):
+                self.answer("m-[Expecting 40 bytes]")
+            else:
+                self.taken += bytes.fromhex(command.removeprefix("db "))
+                self.answer(self.lines["load"] if len(self.taken) == INPUT_BYTES else "")
+
+    def answer(self, lines: str) -> None:
+        self.said += f"{lines}\nm-ready\n".encode()
+
+    def read(self, _: float) -> bytes:
+        said, self.said = self.said, b""
+        return said
+
+
+def test_answers_are_read_as_they_were_said() -> None:
+    port = Scripted()
+    sample = np.arange(INPUT_BYTES - 3).astype(np.int8)
+    answer = Firmware(port).infer(sample, FakeNetwork(b"early"))
+    assert port.taken == sample.tobytes() + bytes(3)
+    assert (answer.scores.tolist(), answer.exit, answer.latency) == ([0, -128, 127], 2, 1000)
+
+
+@pytest.mark.parametrize(
+    ("line", "said", "message"),
+    [
+        ("load", "", "lost bytes of the input"),
+        ("start", "", "damaged results"),
+        ("start", "m-lap-ticks-[1201]", "damaged results"),
+        ("start", "m-lap-ticks-[-9223372036854775808]", "damaged results"),
+        ("results", "m-results-[0.500,0.000,x]", "damaged results"),
+        ("exit", "m-exit-[]", "damaged results"),
+        ("scores", "", "damaged results"),
+        ("scores", "m-scores-[00807]", "damaged results"),
+        ("results", "m-results-[0.500,0.000,0.994]", "contradict each other"),
+        ("results", "m-results-[0.500,0.002,0.996]", "contradict each other"),
+        ("results", "m-results-[0.500,0.000]", "contradict each other"),
+        ("scores", "m-scores-[00817f]", "contradict each other"),
+        ("exit", "e-[Out of memory]", "refuses infer: Out of memory"),
+    ],
+)
+def test_damage_is_noticed_wherever_it_is(line: str, said: str, message: str) -> None:
+    device = Firmware(Scripted(**{line: said}))
+    with pytest.raises(DeviceError, match=f"^the board .*{message}"):
+        device.infer(np.zeros(INPUT_BYTES, np.int8), FakeNetwork(b"early"))
+
+
 @pytest.mark.parametrize("board", firmware.BOARDS)
 def test_counts_instructions_exactly_under_qemu(board: str) -> None:
     for tool in ("cmake", "arm-none-eabi-g++", qemu.QEMU):
