@@ -9,8 +9,10 @@ from lines import Lines
 
 from eexit_tf.bounds import Bounds
 from eexit_tf.data import load
+from eexit_tf.errors import UserError
 from eexit_tf.tuners import tuner
 from eexit_tf.tuners.networks import Networks
+from eexit_tf.tuners.own_choices import MOST_VALUES, active, checked, choices
 from eexit_tf.tuners.own_space import HyperModelSpace
 from eexit_tf.tuners.search import search
 
@@ -68,3 +70,30 @@ def test_hyperparameters_of_few_values_are_choices(some_digits: Path, tmp_path: 
     assert space.describe(values) == "width 8, bias True, kernel 3, wide 2, rate 0.1"
     assert len(search_lines(some_digits, tmp_path, {"space": "mine:AnyKind"}, 2)) == 2
     assert len(search_lines(some_digits, tmp_path, {"space": "mine:AnyKind"}, 4)) == 2
+
+
+def test_ranges_are_choices_if_they_have_few_steps() -> None:
+    hp = keras_tuner.HyperParameters()
+    hp.Int("width", 4, 12, step=4, default=7)
+    hp.Float("rate", 0, 1, step=0.25, default=0.4)
+    hp.Int("many", 1, MOST_VALUES, step=1)
+    checked(hp.space)
+    assert [choice.default for choice in choices(hp.space)] == [8, 0.5, 1]  # the nearest
+    hp.Int("more", 0, MOST_VALUES, step=1)
+    with pytest.raises(UserError, match="'more' is a Int without steps, or with more than 64"):
+        checked(hp.space)
+
+
+def test_what_is_in_a_closed_scope_is_not_there() -> None:
+    hp = keras_tuner.HyperParameters()
+    hp.Boolean("deep")
+    with hp.conditional_scope("deep", [True]):
+        hp.Choice("layers", [2, 3])
+        with hp.conditional_scope("layers", [3]):
+            hp.Int("last", 1, 2)
+    every = {"deep": 1, "layers": 3, "last": 2}
+    assert active(hp.space, every) == {"deep": True, "layers": 3, "last": 2}
+    assert active(hp.space, every)["deep"] is True
+    assert active(hp.space, every | {"layers": 2}) == {"deep": True, "layers": 2}
+    assert active(hp.space, every | {"deep": 0}) == {"deep": False}
+    assert [choice.conditions for choice in choices(hp.space)] == [[], [], []]
