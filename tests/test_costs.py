@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from eexit_tf.blueprints import conv, image
 from eexit_tf.bounds import Bounds
 from eexit_tf.costs import (
     ExitCosts,
@@ -15,6 +16,8 @@ from eexit_tf.costs import (
     elementwise_macs,
     pool_macs,
 )
+from eexit_tf.heads import GRID, NACHOS, POOLED, head
+from eexit_tf.network_costs import described_costs, trunk_macs
 from eexit_tf.vocabulary import Exit
 
 
@@ -87,6 +90,25 @@ def test_layers_by_hand(kind: str, options: dict[str, Any], macs: int) -> None:
     layer = getattr(keras.layers, kind)(**options)
     layer(maps if kind in ("Add", "Concatenate") else maps[0])
     assert layer_macs(layer) == macs
+
+
+def test_what_exits_share_is_the_trunk_and_the_cheaper_one_comes_first() -> None:
+    first = conv(image((8, 8, 1)), 4, 3, name="first")
+    second = conv(first, 8, 3, 2, name="second")
+    taps, kinds = (second, first), (NACHOS, GRID, POOLED)
+    few = described_costs({Exit(x.name): head(x, POOLED, 3, f"{x.name}__") for x in taps})
+    trunk, rest = 8 * 8 * 4 * 9, 4 * 4 * 8 * 9 * 4
+    assert few.exits == (Exit("first"), Exit("second"))
+    assert few.trunk_macs == (trunk, trunk)
+    assert few.head_macs == (8 * 8 * 4 + 4 * 3 + 3, rest + 4 * 4 * 8 + 8 * 3 + 3)
+    assert (few.trunk_params, few.head_params) == ((40, 40), (4 * 3 + 3, 8 * 36 + 8 + 8 * 3 + 3))
+    assert few.decision == 4
+    many = described_costs(
+        {Exit(x.name, kind): head(x, kind, 3, f"{x.name}__{kind}") for x in taps for kind in kinds}
+    )
+    assert many.exits == tuple(Exit(x.name, kind) for x in (first, second) for kind in kinds[::-1])
+    assert many.trunk_macs == (trunk,) * 3 + (trunk + rest,) * 3
+    assert trunk_macs([second, first]) == [trunk + rest, trunk]
 
 
 def test_resnet8_by_hand() -> None:
