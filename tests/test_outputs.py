@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from eexit_tf.confidences import check_confidence, levels
+from eexit_tf.errors import UserError
 from eexit_tf.outputs import ExitOutputs
 
 LABELS = np.array([0, 1, 1])
@@ -35,6 +37,14 @@ def test_int8_of_a_file_is_its_levels_less_128() -> None:
     assert ExitOutputs.from_file([said], LABELS).levels.tolist() == [[255, 200, 128]]
     assert ExitOutputs.from_file([said], LABELS).right.tolist() == [[True, True, False]]
     assert ExitOutputs.from_file([said], LABELS, "margin").levels.tolist() == [[255, 100, 0]]
+
+
+def test_margins_are_between_the_two_largest_of_many_classes() -> None:
+    said = np.array([[0.5, 0.0, 0.5, 0.0], [0.125, 0.25, 0.0, 0.625], [0, 1, 0, 0]], np.float32)
+    assert levels(said, "margin").tolist() == [0, 96, 255]
+    assert levels(said).tolist() == [128, 160, 255]
+    with pytest.raises(UserError, match="unknown confidence 'entropy'; there are max, margin"):
+        check_confidence("entropy")
 
 
 def test_outputs_survive_a_file(tmp_path: Path) -> None:
