@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -49,6 +50,17 @@ def test_outputs_are_found_by_name(multi: bytes) -> None:
     assert set(names.values()) == {int(index) for index in model.subgraphs[0].outputs}
     with pytest.raises(UserError, match="no output 'nowhere'"):
         resolve(model, "nowhere")
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_outputs_may_be_of_a_classifier_or_of_tfmot(turned: bool) -> None:
+    named = {"quant_a__grid_dense": 1, "a__grid_dense": 2, "quant_scores": 3, "b__pool_dense": 4}
+    outputs = dict(reversed(named.items())) if turned else named
+    with patch.object(schema, "outputs_by_name", lambda _: outputs):
+        found = {name: resolve(None, name) for name in (*named, "scores", "scores__own")}
+        assert found == named | {"scores": 3, "scores__own": 3}
+        with pytest.raises(UserError, match=r"no output 'b'.* its outputs are .*quant_scores"):
+            resolve(None, "b")
 
 
 def test_a_file_without_signature_gives_tensor_names(multi: bytes) -> None:
