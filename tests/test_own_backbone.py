@@ -52,6 +52,20 @@ def test_taps_are_where_the_network_is_one_map_and_nothing_is_torn_apart() -> No
 def test_taps_are_apart_and_not_too_many() -> None:
     assert apart([100, 110, 200, 390, 400]) == [1, 2, 4]
     assert len(apart([int(1.31**k * 1000) for k in range(40)])) <= MOST
+    assert apart([100, 200, 400]) == [0, 1, 2]
+    assert apart([100]) == [0]
+
+
+def test_taps_are_maps_of_more_than_one_position() -> None:
+    make = keras.layers
+    inputs = make.Input((8, 8, 1))
+    x = make.Conv2D(4, 3, activation="relu", name="tap")(inputs)
+    x = make.Conv2D(8, 6, activation="relu", name="one_position")(x)
+    x = make.Dense(200, activation="relu", name="vector")(make.Flatten()(x))
+    scores = make.Dense(3, activation="softmax")(x)
+    assert clean_taps(keras.Model(inputs, scores)) == ["tap"]
+    flat = make.Dense(3, activation="softmax")(make.Flatten()(inputs))
+    assert clean_taps(keras.Model(inputs, flat)) == []
 
 
 def test_a_keras3_model_computes_the_same_in_tf_keras() -> None:
