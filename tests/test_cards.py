@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from networks import multi_exit
 
 from eexit_tf.errors import UserError
 from eexit_tf.tflite.cards import card_of, card_path, check_card_place, input_divisor, read_card
+from eexit_tf.tflite.compiler import compile_file
 from eexit_tf.tflite.splicing import spliced
 
 HERE = Path("m.json")
@@ -87,3 +89,15 @@ def test_what_is_no_json_is_refused(network: Path) -> None:
         card_path(network).write_text(said)
         with pytest.raises(UserError, match=r"is not JSON \(truncated or damaged\?\)"):
             card_of(network, network.read_bytes())
+
+
+def test_a_card_replaces_nothing_but_a_card(tmp_path: Path) -> None:
+    (tmp_path / "multi.tflite").write_bytes(multi_exit(11, 2))
+    (tmp_path / "front.json").write_text("{}")
+    model = compile_file(tmp_path / "multi.tflite", [0.9])
+    with pytest.raises(UserError, match=r"front.json is not the card .*choose another name"):
+        model.save(tmp_path / "front.tflite")
+    assert not (tmp_path / "front.tflite").exists()
+    assert (tmp_path / "front.json").read_text() == "{}"
+    for _ in range(2):
+        model.save(tmp_path / "M.tflite")

@@ -263,18 +263,6 @@ def test_exits_may_share_layers() -> None:
     assert len(content) < len(multi) + 6000
 
 
-def test_a_card_replaces_nothing_but_a_card(tmp_path: Path) -> None:
-    (tmp_path / "multi.tflite").write_bytes(multi_exit(11, 2))
-    (tmp_path / "front.json").write_text("{}")
-    model = compile_file(tmp_path / "multi.tflite", [0.9])
-    with pytest.raises(UserError, match=r"front.json is not the card .*choose another name"):
-        model.save(tmp_path / "front.tflite")
-    assert not (tmp_path / "front.tflite").exists()
-    assert (tmp_path / "front.json").read_text() == "{}"
-    for _ in range(2):
-        model.save(tmp_path / "M.tflite")
-
-
 @pytest.mark.parametrize(("exits", "hinted"), [(2, False), (3, True)])
 def test_a_mean_over_a_map_is_hinted_at(exits: int, hinted: bool, tmp_path: Path) -> None:
     """The third head of this network is the only one that begins with a global average."""
