@@ -87,7 +87,8 @@ COMMANDS = {
     f"{SEARCH} --max-macs 10": "nothing in the search space keeps max_macs 10: .* 8 x 8 x 1 need",
     f"{SEARCH} --max-mean-macs 5": "nothing in the search space keeps max_mean_macs 5: .* MACs",
     f"{FIND} --dataset good.npz --seed 7 --max-params 9k": "found holds another search "
-    r"\(data_sha256 is .* there.*; seed is 0 there, 7 here; bounds is .*--overwrite",
+    r"\(its data is .* as it was then, not good.npz; seed is 0 there, 7 here; max_params "
+    r"is none there, 9000 here\); give another .*--overwrite",
     **{
         f"{FIND} --dataset digits.npz --output {name}": said
         for name, said in {

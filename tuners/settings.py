@@ -80,17 +80,29 @@ class SearchSettings:
         Raises:
             UserError: names what differs.
         """
-        mine, its = self.to_json(), other.to_json()
+        mine, its = self._compared(), other._compared()
         differing = [
-            f"{key} is {its[key]} there, {mine[key]} here"
-            for key in ("data_sha256", "seed", "epochs", "bounds", "networks", "augmentation")
+            f"{key} is {_told(its[key])} there, {_told(mine[key])} here"
+            for key in mine
             if mine[key] != its[key]
         ]
+        if self.data_sha256 != other.data_sha256:
+            differing.insert(0, f"its data is {other.dataset} as it was then, not {self.dataset}")
         if differing:
             raise UserError(
                 f"{directory} holds another search ({'; '.join(differing)}); give another "
                 f"--output, or --overwrite to replace it"
             )
+
+    def _compared(self) -> dict[str, Any]:
+        """Whatever must be equal but the data, by the names that users give it."""
+        parts = (asdict(self.bounds), asdict(self.networks), asdict(self.augmentation))
+        single = {"seed": self.seed, "epochs": self.epochs}
+        return {**single, **{key: value for part in parts for key, value in part.items()}}
+
+
+def _told(value: Any) -> str:
+    return "none" if value is None else str(value)
 
 
 def data_sha256(data: Dataset) -> str:
