@@ -31,7 +31,7 @@ def main(output: str = "model.tflite", epochs: int = 15) -> None:
 
     chosen = ee.keep_exits(net, [use.exit for use in point.exits])
     multi = tflite.quantize(chosen, data.train)
-    model = tflite.compile(multi, point, calibrate_on=data.validation)
+    model = tflite.compile(multi, point, calibrate_on=data.validation, divisor=data.divisor)
     model.save(output)
     print(tflite.evaluate(model, data.test))
     print(tflite.evaluate(model, data.test, runtime="tflm"))

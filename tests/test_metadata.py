@@ -115,6 +115,19 @@ def test_nothing_else_changes(runtime: str) -> None:
     np.testing.assert_array_equal(one.exits, other.exits)
 
 
+def test_the_divisor_is_read_back_from_whole_metadata_only() -> None:
+    model = flatbuffer.read(metadata.add_metadata(spliced(labels=NAMES), divisor=32.0))
+    entry = model.buffers[model.metadata[-1].buffer]
+    whole = bytes(entry.data)
+    assert metadata.recorded_divisor(model) == 32
+    cut = [whole[:end] for end in range(len(whole))]
+    flipped = [whole[:i] + bytes([whole[i] ^ 0xFF]) + whole[i + 1 :] for i in range(len(whole))]
+    for damaged in (*cut, *flipped):
+        entry.data = np.frombuffer(damaged, np.uint8)
+        assert 0 < metadata.recorded_divisor(model) < float("inf")
+    assert metadata.recorded_divisor(flatbuffer.read(spliced())) == 1
+
+
 def test_without_labels_there_is_no_archive() -> None:
     content = metadata.add_metadata(spliced())
     assert not zipfile.is_zipfile(io.BytesIO(content))

@@ -14,10 +14,11 @@ from eexit_tf.cli import cli
 from eexit_tf.data import load
 from eexit_tf.errors import UserError
 from eexit_tf.keras import keras
-from eexit_tf.tflite import flatbuffer, units
+from eexit_tf.tflite import export, flatbuffer, retune, units
 from eexit_tf.tflite.compiler import compile_file
 from eexit_tf.tflite.inputs import quantise
 from eexit_tf.tflite.segments import split
+from eexit_tf.tflite.splicing.metadata import add_metadata
 from eexit_tf.tflite.units import in_units_of
 
 CLASSES = 5
@@ -108,10 +109,9 @@ def test_bytes_are_refused_where_the_input_goes_below_0_in_another_way(
     ],
 )
 def test_an_input_need_not_reach_as_far_as_bytes_do(
-    tmp_path: Path, dataset: Path, low: float, high: float, given: tuple[float, float] | None
+    board_file: Path, dataset: Path, low: float, high: float, given: tuple[float, float] | None
 ) -> None:
-    data, path = load(str(dataset)), tmp_path / "m.tflite"
-    path.write_bytes(b"without a card")
+    data, path = load(str(dataset)), board_file  # without a card
     with patch.object(units, "_reach", lambda _: (low, high)):
         if given is None:
             with pytest.raises(UserError, match=f"takes numbers from {low:g} to {high:g}, "):
@@ -202,3 +202,17 @@ def test_samples_that_would_be_scrambled_keep_their_shape() -> None:
     for shape in ((3, 9, 7), (7, 9, 3), (63, 3), (9, 7, 4)):
         assert quantise(model, np.zeros((2, *shape))).shape == (2, *shape)
     assert quantise(model, np.zeros((2, 1, 9, 7, 3))).shape == (2, 9, 7, 3)
+
+
+def test_a_file_without_its_card_says_what_data_is_divided_by(
+    tmp_path: Path, board_network: bytes
+) -> None:
+    path, npz = tmp_path / "m.tflite", tmp_path / "data.npz"
+    x = np.linspace(-10, 10, 12 * 64, dtype=np.float32).reshape(12, 8, 8, 1)
+    np.savez(npz, x_test=x, y_test=np.arange(12) % 4)
+    path.write_bytes(add_metadata(board_network, 32.0))
+    assert in_units_of(path, load(str(npz), for_search=False)).divisor == 32
+    export(path, tmp_path / "project", format="cc")
+    header = next((tmp_path / "project").rglob("*_model.h"))
+    assert "kInputDivisor = 32.0f;" in header.read_text()
+    assert retune(path, [0.5, 0.6]).input.divisor == 32

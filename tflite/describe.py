@@ -4,6 +4,7 @@ from eexit_tf.policies import PolicyScore
 from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.arena import measure
 from eexit_tf.tflite.model import CompiledExit, CompiledInput, CompiledModel, Method
+from eexit_tf.tflite.splicing.metadata import recorded_divisor
 from eexit_tf.tflite.splicing.spliced import inspect
 from eexit_tf.tflite.splicing.stages import cut
 from eexit_tf.tflite.splicing.unsplice import unsplice
@@ -13,7 +14,7 @@ from eexit_tf.vocabulary import LEVELS, Exit
 def describe(
     content: bytes,
     *,
-    divisor: float = 1.0,
+    divisor: float | None = None,
     score: PolicyScore | None = None,
     quantization: Method | None = None,
 ) -> CompiledModel:
@@ -21,14 +22,14 @@ def describe(
 
     Args:
         content: a file made by `splice`.
-        divisor: what raw input values were divided by.
+        divisor: what raw input values were divided by; as the file says, if not given.
         score: what the file's policy does on validation data, if that is known.
         quantization: how the network came to int8, if that is known.
 
     Raises:
         UserError: not such a file.
     """
-    known = inspect(content)
+    known, model = inspect(content), flatbuffer.read(content)
     static = flatbuffer.read(unsplice(content))
     main = static.subgraphs[0]
     classes = schema.shape(main.tensors[main.outputs[0]])[-1]
@@ -42,7 +43,7 @@ def describe(
             shape=schema.shape(taken)[1:],
             scale=scale or None,
             zero_point=zero_point if scale else None,
-            divisor=divisor,
+            divisor=recorded_divisor(model) if divisor is None else divisor,
         ),
         exits=tuple(
             CompiledExit(
@@ -62,6 +63,6 @@ def describe(
         static_macs=cut(static, known.exits[-1:]).leave_macs[0],
         mean_macs=None if score is None else score.mean_macs,
         val_accuracy=None if score is None else score.accuracy,
-        arena_bytes=measure(flatbuffer.read(content)).needed_bytes,
+        arena_bytes=measure(model).needed_bytes,
         quantization=quantization,
     )

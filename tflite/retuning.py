@@ -71,7 +71,7 @@ def retune(
     quantization: Method | None = None
     if card is not None and card.get("quantization") in get_args(Method):
         quantization = card["quantization"]
-    divisor = 1.0 if card is None else input_divisor(card, card_path(path))
+    divisor = None if card is None else input_divisor(card, card_path(path))
     made = describe(content, divisor=divisor, score=score, quantization=quantization)
     made = replace(made, origin=card and card.get("origin"))
     if card is None and read_card(card_path(target)) is None:

@@ -10,10 +10,11 @@ import numpy as np
 from eexit_tf.data import BYTES, Dataset, largest
 from eexit_tf.errors import UserError
 from eexit_tf.files import read_bytes
-from eexit_tf.tflite import schema
+from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.cards import card_of, card_path, input_divisor
 from eexit_tf.tflite.interpreter import EarlyExitInterpreter
 from eexit_tf.tflite.segments import Segments, is_segments
+from eexit_tf.tflite.splicing.metadata import recorded_divisor
 
 _HALF = 127.5
 """What bytes are divided by to reach from 0 to 2, and from -1 to 1 once 1 is taken off."""
@@ -28,8 +29,8 @@ def in_units_of(model: Path | str, data: Dataset) -> Dataset:
 
     `eexit_tf.data` divides bytes by 255 and other numbers by a power of two; many a network from
     elsewhere takes them as they are, or bytes from -1 to 1. The card of a network that was
-    searched says what its data was divided by. Otherwise an int8 input's quantisation tells: it
-    was calibrated on what the network takes.
+    searched says what its data was divided by, and without a card the file itself. Otherwise an
+    int8 input's quantisation tells: it was calibrated on what the network takes.
 
     Args:
         model: a self-exiting `.tflite` file, or its segments.
@@ -59,7 +60,7 @@ def in_units_of(model: Path | str, data: Dataset) -> Dataset:
 
 
 def _known_divisor(model: Path, data: Dataset) -> float | None:
-    """As the card says. `compile` knows of no division, so that its 1 says nothing.
+    """As the card says, or the file itself. `compile` knows of no division: its 1 says nothing.
 
     Nor does 255 of other numbers that need no division: they are pixels from 0 to 1.
     """
@@ -67,13 +68,16 @@ def _known_divisor(model: Path, data: Dataset) -> float | None:
     if is_segments(model):
         card, beside = Segments.load(model).card, model
     else:
-        card, beside = card_of(model, read_bytes(model)), card_path(model)
+        content = read_bytes(model)
+        card, beside = card_of(model, content), card_path(model)
     if card is None:
-        return None
-    divisor = input_divisor(card, beside)
+        divisor = recorded_divisor(flatbuffer.read(content))
+    else:
+        divisor = input_divisor(card, beside)
     if divisor == BYTES and data.divisor == 1:
         return None
-    return divisor if divisor != 1 or card.get("origin") is not None else None
+    searched = card is not None and card.get("origin") is not None
+    return divisor if divisor != 1 or searched else None
 
 
 def _reach(model: Path | str) -> tuple[float, float] | None:

@@ -36,8 +36,8 @@ def export(
     bytes.
 
     Args:
-        model: a self-exiting int8 network, or its `.tflite` file; the divisor of its input comes
-            from the card beside that, if there is one.
+        model: a self-exiting int8 network, or its `.tflite` file; the divisor of its input is
+            that of the card beside it, or the file's own if there is none.
         directory: where to; new, empty, or holding an earlier export, which is replaced unless
             one of its files was changed since. Other files there are left alone.
         format: a key of `projects.FORMATS`: the toolchain whose kind of project is wanted.
@@ -71,7 +71,8 @@ def export(
 
 
 def load(path: str | Path) -> CompiledModel:
-    """A self-exiting `.tflite` file, with its input's divisor from the card beside it, `M.json`.
+    """A self-exiting `.tflite` file, with its input's divisor from the card beside it, `M.json`,
+    or its own if there is none.
 
     Raises:
         UserError: not such a file, or a card that belongs to another file or is damaged.
@@ -79,7 +80,7 @@ def load(path: str | Path) -> CompiledModel:
     content = read_bytes(path)
     spliced.inspect(content)  # is refused before its card
     card = card_of(Path(path), content)
-    return describe(content, divisor=1.0 if card is None else float(card["input"]["divisor"]))
+    return describe(content, divisor=None if card is None else float(card["input"]["divisor"]))
 
 
 def _int8_network(content: bytes) -> fb.ModelT:

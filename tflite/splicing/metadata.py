@@ -1,12 +1,13 @@
 """TFLite Metadata, the form in which tools of the field (tflite-support, MediaPipe, ML Kit) look
 for labels: a flatbuffer in the entry `TFLITE_METADATA`, and the files that it names in a zip
-archive behind the network.
+archive behind the network. Only the input's divisor is read back, where a file has lost its card.
 
 Schema: tensorflow_lite_support/metadata/metadata_schema.fbs, identifier M001. Neither runtime
 reads any of it. It has no words for thresholds; those are in the entry `eexit_tf` (see `spliced`).
 """
 
 import io
+import struct
 import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as fb
+from flatbuffers.table import Table
 
 from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.splicing import spliced
@@ -26,7 +28,7 @@ _PARSER = "1.0.0"
 _AXIS_LABELS = 2
 _NORMALIZATION = 1
 
-Table = Mapping[int, Any]
+Fields = Mapping[int, Any]
 """A flatbuffer's table: what stands in which of its fields, by their number in the schema."""
 
 
@@ -55,17 +57,44 @@ def add_metadata(content: bytes, divisor: float = 1.0) -> bytes:
     return written if labels is None else _with_labels(written, labels)
 
 
+def recorded_divisor(model: fb.ModelT) -> float:
+    """What raw input values are divided by, as the file's own metadata says; 1 if it does not."""
+    content = schema.metadata(model, ENTRY)
+    if not content:
+        return 1.0
+    try:
+        table = Table(content, *struct.unpack_from("<I", content))
+        for field in (3, 2, 4):  # the first graph, its first input, its first step
+            table = Table(content, table.Indirect(_vector(table, field)))
+        options = Table(content, 0)
+        table.Union(options, table.Offset(_slot(1)))
+        (divisor,) = struct.unpack_from("<f", content, _vector(options, 1))
+    except (struct.error, TypeError):  # damaged, or another's without all of this
+        return 1.0
+    return divisor if 0 < divisor < float("inf") else 1.0
+
+
 def _named(names: Mapping[str, int]) -> dict[int, dict[int, Any]]:
     """A `TensorMetadata` with a name for each tensor, by the tensor's number."""
     return {index: {0: name} for name, index in names.items()}
 
 
-def _normalized(divisor: float) -> Table:
+def _normalized(divisor: float) -> Fields:
     """A `ProcessUnit`: (x - mean) / std."""
     return {0: _NORMALIZATION, 1: {0: np.zeros(1, "<f4"), 1: np.array([divisor], "<f4")}}
 
 
-def _pack(root: Table) -> bytes:
+def _slot(field: int) -> int:
+    """Where a table's description has a field."""
+    return 4 + 2 * field
+
+
+def _vector(table: Table, field: int) -> int:
+    """Where the first entry of a vector is."""
+    return int(table.Vector(table.Offset(_slot(field))))
+
+
+def _pack(root: Fields) -> bytes:
     builder = flatbuffers.Builder(512)
     builder.Finish(_write(builder, root), _IDENTIFIER)
     return bytes(builder.Output())
