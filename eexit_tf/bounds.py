@@ -52,6 +52,11 @@ class Bounds:
         """Those that do not wait for a file."""
         return replace(self, max_flash=None, max_arena=None)
 
+    def filled(self, others: "Bounds") -> "Bounds":
+        """The same, with those of the others where there is none of that name."""
+        own = {name: value for name, value in asdict(self).items() if value is not None}
+        return replace(others, **own)
+
     def allow(
         self,
         *,

@@ -13,7 +13,7 @@ from eexit_tf.errors import UserError
 from eexit_tf.fronts import SearchFront
 from eexit_tf.policies import policy_points, search_policies
 from eexit_tf.reporter import SILENT, Reporter
-from eexit_tf.vocabulary import Front, OperatingPoint, exits_in_words
+from eexit_tf.vocabulary import Front, OperatingPoint, counted
 
 if TYPE_CHECKING:
     from eexit_tf.augmentation import Augmentation
@@ -130,8 +130,8 @@ def convert(
         data: what was searched on.
         directory: the search's folder.
         pick: `knee`, `best` or a point's id.
-        bounds: that the point and the result must keep. Without one on mean MACs, the result
-            costs no more than the point.
+        bounds: that the point and the result must keep, and those of the search of other names.
+            Without one on mean MACs, the result costs no more than the point.
         method: `qat` (fine-tuned) or `ptq`.
         train_epochs: that the network is trained before it is quantised, as the search trains. A
             training that was stopped goes on, and one that has ended is not done again.
@@ -151,10 +151,12 @@ def convert(
     from eexit_tf.tuners.winner import Winner
 
     directory, bounds = Path(directory), bounds or Bounds()
-    point = pick_point(SearchFront.load(directory).front, pick, bounds)
+    found = SearchFront.load(directory)
+    point = pick_point(found.front, pick, bounds)
+    bounds = bounds.filled(replace(found.bounds, max_mean_macs=None))
     reporter.say(
         f"point {point.id}: {point.val_accuracy:.2%} at {point.mean_macs:,.0f} mean MACs with "
-        f"{exits_in_words(len(point.exits))}"
+        f"{counted(len(point.exits), 'exit')}"
     )
     quantization.check_bits(method, backbone_bits, head_bits)
     winner = Winner(data, directory, point)

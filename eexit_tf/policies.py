@@ -235,7 +235,7 @@ def policy_points(
                     )
                     for index, level, leaves, macs in uses
                 ),
-                expected_accuracy=min(max(result.accuracy - float(lead[number]), 0.0), 1.0),
+                expected_accuracy=max(result.accuracy - max(float(lead[number]), 0.0), 0.0),
             )
         )
     return Front(tuple(points), search.evaluated_policies, search.gap)

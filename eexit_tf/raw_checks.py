@@ -133,7 +133,11 @@ def _labels(where: str, given: Any) -> NDArray[np.int64]:
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]  # as Keras gives CIFAR's labels
     if y.ndim != 1 or y.dtype.kind not in "ui":
-        advice = "; of one-hot labels take the argmax" if y.ndim == 2 else ""
+        advice = ""
+        if y.ndim == 2:
+            advice = "; of one-hot labels take the argmax"
+        elif y.dtype.kind in "USO":
+            advice = "; np.unique(labels, return_inverse=True) gives the names and the numbers"
         raise UserError(
             f"{where}: labels must be whole numbers, one for each sample, "
             f"but are {y.dtype} of shape {y.shape}{advice}"

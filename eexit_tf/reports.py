@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from eexit_tf.fronts import SearchFront
-from eexit_tf.vocabulary import OperatingPoint, exits_in_words
+from eexit_tf.vocabulary import OperatingPoint, counted
 
 if TYPE_CHECKING:
     from eexit_tf.tflite.evaluation import Evaluation
@@ -22,13 +22,14 @@ def front_table(found: SearchFront) -> Table:
     knee = found.front.knee() if points else None
     shown = _spread(points, knee)
     left_out = len(points) - len(shown)
-    caption = "* knee"
+    caption = "* knee" if points else "nothing keeps the bounds of the search"
     if left_out:
         caption += f"; {left_out} points between are in front.json"
     if found.front.gap:
         caption += f"; the search may have missed up to {found.front.gap:.2%} of accuracy"
     table = Table(
-        title=f"front on {found.dataset}: {len(points)} points of {found.trials} trials, "
+        title=f"front on {found.dataset}: {counted(len(points), 'point')} of "
+        f"{counted(found.trials, 'trial')}, "
         f"hypervolume {found.hypervolume:.4f}",
         caption=caption,
         title_justify="left",
@@ -105,7 +106,7 @@ def front_plot(found: SearchFront, directory: Path) -> Path:
         middle = (points[0].mean_macs * points[-1].mean_macs) ** 0.5
         side, at = ("right", (-18, 6)) if knee.mean_macs > middle else ("left", (18, -14))
         axes.annotate(
-            f"knee: {knee.val_accuracy:.1%}, {exits_in_words(len(knee.exits))}",
+            f"knee: {knee.val_accuracy:.1%}, {counted(len(knee.exits), 'exit')}",
             (knee.mean_macs, knee.val_accuracy),
             xytext=at,
             textcoords="offset points",

@@ -253,6 +253,6 @@ class Front:
         raise UserError(said)
 
 
-def exits_in_words(count: int) -> str:
+def counted(count: int, what: str) -> str:
     """`1 exit`, `2 exits`."""
-    return f"{count} exit{'' if count == 1 else 's'}"
+    return f"{count} {what}{'' if count == 1 else 's'}"

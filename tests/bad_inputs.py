@@ -19,7 +19,10 @@ ARRAYS: dict[str, tuple[dict[str, np.ndarray], str]] = {
     "labels short": ({"y_train": Y[:-1]}, "60 inputs, but 59 labels"),
     "labels float": ({"y_train": Y / 1.0}, "labels must be whole numbers.* float64"),
     "labels one-hot": ({"y_train": np.eye(3)[Y]}, "take the argmax"),
-    "labels text": ({"y_train": Y.astype(str)}, "labels must be whole numbers.* <U"),
+    "labels text": (
+        {"y_train": Y.astype(str)},
+        "labels must be whole numbers.* <U.*return_inverse",
+    ),
     "labels with gaps": ({"y_train": Y * 2}, "without gaps"),
     "labels huge": ({"y_train": Y * 10**12}, "go up to 2000000000000"),
     "labels from 1": ({"y_train": Y + 1}, "go up to 3, and no training sample has 0"),

@@ -116,7 +116,7 @@ COMMANDS = {
     "convert no_weights --output {out}/m.tflite": "the weights of trial 0 are missing",
     "convert weights_damaged --output {out}/m.tflite": "network.weights.h5 do not fit the network",
     "convert moved --output {out}/m.tflite": "no such .npz.*give --dataset if it has moved",
-    f"{CONVERT} --dataset good.npz": "whose data has changed since",
+    f"{CONVERT} --dataset good.npz": "found holds a search on .*digits.npz, not good.npz",
     f"{CONVERT} --pick 9-9": "no point '9-9' in the front; it has 0-0",
     f"{CONVERT} --max-mean-macs 10": "no point of the front keeps max_mean_macs 10",
     f"{CONVERT} --quantize x": "'x' is not one of 'qat', 'ptq'",
@@ -138,6 +138,7 @@ COMMANDS = {
     f"{EVALUATE} --json a_folder.tflite": "'a_folder.tflite' is a directory",
     f"{EVALUATE} --json early.tflite": "early.tflite must end in .json",
     f"{EVALUATE} --json early.json": "early.json belongs to early.tflite; choose another name",
+    f"{EVALUATE} --json found/search.json": "found/search.json is no earlier report; choose",
     f"{EVALUATE} --json good.npz/e.json": "good.npz is a file; expected a folder",
     "export early.json --format cc --output {out}": "cannot read early.json: No such file",
     "export found/front.json --format cc --output {out}": "not a .tflite file",
@@ -248,7 +249,7 @@ def test_an_accuracy_that_training_does_not_reach(
 ) -> None:
     line = "--output found --max-trials 1 --epochs 1 --max-macs 40k --min-accuracy 1"
     found = eexit_tf("search", "--dataset", some_digits, *line.split(), cwd=tmp_path)
-    check_refusal(found, "no network keeps .*min_accuracy 1: the best of 1 trials reach .*loosen")
+    check_refusal(found, "no network keeps .*min_accuracy 1: the best of 1 trial reach .*loosen")
     line = "convert found --output m.tflite"
     check_refusal(eexit_tf(*line.split(), cwd=tmp_path), "the front has no points")
     assert not (tmp_path / "m.tflite").exists()

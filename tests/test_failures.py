@@ -54,7 +54,7 @@ def test_trials_that_diverge_or_run_out_of_memory_find_nothing_and_the_search_go
 
     monkeypatch.setattr(tuner, "fit", fit)
     lines = Lines()
-    with pytest.raises(UserError, match="3 trials were run and none of them learnt anything"):
+    with pytest.raises(UserError, match="none of 3 trials learnt anything"):
         search(digits, tmp_path, max_trials=3, reporter=lines, **LIMITS)
     assert "out of memory: " in lines.said[0]
     assert "OOM when allocating tensor" in lines.said[0]

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -196,3 +197,18 @@ def test_what_does_not_keep_them_is_refused(
         assert "Traceback" not in refused.stderr
         assert re.search(said, refused.stderr), refused.stderr
         assert not list(tmp_path.iterdir())
+
+
+def test_bounds_of_the_search_bind_its_files_unless_others_are_given(
+    eexit_tf: Run, small_search: Path, tmp_path: Path
+) -> None:
+    found = shutil.copytree(small_search, tmp_path / "found")
+    front = json.loads((found / "front.json").read_text())
+    front["bounds"]["max_arena"] = 2000
+    (found / "front.json").write_text(json.dumps(front))
+    make = ("convert", "found", "--output", "m.tflite", "--quantize", "ptq")
+    refused = eexit_tf(*make, cwd=tmp_path)
+    assert refused.returncode == 2
+    said = "the file needs .* does not keep .*max_arena 2,000"
+    assert re.search(said, refused.stderr), refused.stderr
+    assert eexit_tf(*make, "--max-arena", "1M", cwd=tmp_path).returncode == 0

@@ -109,7 +109,7 @@ def test_an_expected_accuracy_is_one() -> None:
     outputs = ExitOutputs(np.zeros((1, 2), np.uint8), np.array([[True, False]]))
     costs = some_costs(np.array([5]), np.array([1]))
     search = search_policies(outputs, costs)
-    for lead, expected in ((0.25, 0.25), (2.0, 0.0), (-2.0, 1.0)):
+    for lead, expected in ((0.25, 0.25), (2.0, 0.0), (-2.0, 0.5)):
         with patch("eexit_tf.policy_optimism.optimism", lambda *_, lead=lead: np.array([lead])):
             (point,) = policy_points(search, outputs, costs)
         assert point.expected_accuracy == expected

@@ -11,7 +11,7 @@ from eexit_tf.errors import UserError
 from eexit_tf.fronts import FRONT as FRONT_FILE
 from eexit_tf.fronts import SearchFront
 from eexit_tf.policies import PolicyScore
-from eexit_tf.vocabulary import Exit, ExitUse, Front, OperatingPoint, exits_in_words
+from eexit_tf.vocabulary import Exit, ExitUse, Front, OperatingPoint, counted
 
 
 def point(name: str, accuracy: float, macs: float, params: int = 10) -> OperatingPoint:
@@ -152,4 +152,4 @@ def test_bounds_are_said_to_the_last_mac() -> None:
 
 
 def test_exits_are_counted_in_words() -> None:
-    assert (exits_in_words(1), exits_in_words(2)) == ("1 exit", "2 exits")
+    assert (counted(1, "exit"), counted(2, "exit")) == ("1 exit", "2 exits")

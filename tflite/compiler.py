@@ -108,7 +108,9 @@ def _calibrate(
     costs = exit_costs(flatbuffer.read(content), names, confidence)
     found = search_policies(outputs, costs, bounds, TOLERANCE).found
     if not found:
-        raise UserError(f"no policy on the int8 network keeps {bounds}")
+        raise UserError(
+            f"no policy on the int8 network keeps {bounds}; pick another point or looser ones"
+        )
     return found[-1]
 
 

@@ -28,7 +28,7 @@ from eexit_tf.tuners.progress import SearchProgress
 from eexit_tf.tuners.settings import MANIFEST, SearchSettings, data_sha256
 from eexit_tf.tuners.tuner import ExitTuner
 from eexit_tf.tuners.worker import Address
-from eexit_tf.vocabulary import Front
+from eexit_tf.vocabulary import Front, counted
 
 
 def search(
@@ -204,13 +204,13 @@ def _check_same_space(
 
 
 def _nothing_found(tried: Front, trials: int, bounds: Bounds) -> str:
-    reached = (
-        f"the best of {trials} trials reach {tried.points[-1].val_accuracy:.2%} and the "
-        f"cheapest need {tried.points[0].mean_macs:,.0f} mean MACs"
-        if tried.points
-        else f"{trials} trials were run and none of them learnt anything"
+    if not tried.points:
+        return f"none of {counted(trials, 'trial')} learnt anything; search longer"
+    return (
+        f"no network keeps {bounds}: the best of {counted(trials, 'trial')} reach "
+        f"{tried.points[-1].val_accuracy:.2%} and the cheapest need "
+        f"{tried.points[0].mean_macs:,.0f} mean MACs; loosen the bounds or search longer"
     )
-    return f"no network keeps {bounds}: {reached}; loosen the bounds or search longer"
 
 
 def _write_front(tuner: ExitTuner, output: Path, settings: SearchSettings) -> SearchFront:

@@ -121,6 +121,7 @@ def check_data(data: Dataset, settings: SearchSettings, directory: Path) -> None
         UserError: the data has changed.
     """
     if settings.data_sha256 != data_sha256(data):
-        raise UserError(
-            f"{directory} holds a search on {settings.dataset}, whose data has changed since"
+        other = (
+            "whose data has changed since" if data.name == settings.dataset else f"not {data.name}"
         )
+        raise UserError(f"{directory} holds a search on {settings.dataset}, {other}")

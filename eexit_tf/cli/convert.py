@@ -18,7 +18,7 @@ from eexit_tf.cli.options import (
     seed_option,
 )
 from eexit_tf.errors import UserError
-from eexit_tf.vocabulary import exits_in_words
+from eexit_tf.vocabulary import counted
 
 
 def bits_option(part: str) -> Callable[[Command], Command]:
@@ -111,5 +111,5 @@ def convert(
     written, size = save(model, output, layout)
     out.print(
         f"{written}: {model.val_accuracy:.2%} at {model.mean_macs:,.0f} mean MACs on validation "
-        f"data, {exits_in_words(len(model.exits))}, {size}"
+        f"data, {counted(len(model.exits), 'exit')}, {size}"
     )

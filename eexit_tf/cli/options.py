@@ -1,5 +1,6 @@
 """Options that several verbs share, each defined once."""
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import fields
@@ -148,7 +149,7 @@ quiet_option = click.option("--quiet", is_flag=True, help="No progress, only the
 
 
 def _json_path(ctx: click.Context, _: click.Parameter, path: Path | None) -> Path | None:
-    """Refuse to replace the network that is measured, its card, or data."""
+    """Refuse to replace the network that is measured, a card, a part of a search, or data."""
     if path is None:
         return None
     model = ctx.params["model"].resolve()
@@ -156,7 +157,18 @@ def _json_path(ctx: click.Context, _: click.Parameter, path: Path | None) -> Pat
         raise click.BadParameter(f"{path} must end in .json")
     if path.resolve() == model.with_suffix(".json") or path.resolve().is_relative_to(model):
         raise click.BadParameter(f"{path} belongs to {ctx.params['model']}; choose another name")
+    if path.exists() and not _is_report(path):
+        raise click.BadParameter(f"{path} is no earlier report; choose another name")
     return path
+
+
+def _is_report(path: Path) -> bool:
+    """Whether a file may be a report: JSON without the schema that cards and searches have."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and "schema" not in value
 
 
 json_option = click.option(

@@ -17,6 +17,7 @@ from eexit_tf.cli.options import (
     seed_option,
 )
 from eexit_tf.pipeline import EPOCHS, MAX_TRIALS
+from eexit_tf.vocabulary import counted
 
 
 @click.command(short_help="Search backbone, exits, heads and thresholds; resumes by itself.")
@@ -178,6 +179,6 @@ def search(
         raise click.ClickException("stopped; the same command resumes the search") from None
     knee = front.knee()
     out.print(
-        f"{len(front)} points in {output / 'front.json'}; the knee is {knee.id}: "
+        f"{counted(len(front), 'point')} in {output / 'front.json'}; the knee is {knee.id}: "
         f"{knee.val_accuracy:.2%} at {knee.mean_macs:,.0f} mean MACs"
     )
