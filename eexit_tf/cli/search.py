@@ -133,16 +133,17 @@ def search(
         raise click.UsageError("--join goes without --workers, --chief and --overwrite")
     if tensorboard and find_spec("tensorboard") is None:
         raise click.UsageError("--tensorboard needs TensorBoard: pip install eexit-tf[tensorboard]")
+    from eexit_tf.data import load
+
+    data = load(dataset)  # before TensorFlow is, so that a name mistyped is told at once
     from eexit_tf import pipeline
     from eexit_tf.augmentation import UNCHANGED, Augmentation
-    from eexit_tf.data import load
     from eexit_tf.tuners import joining
     from eexit_tf.tuners.failures import TrialError
     from eexit_tf.tuners.networks import Networks
 
     networks = Networks(backbone, train, input_scale, space)
     augmentation = UNCHANGED if augment is None else Augmentation.parse(augment)
-    data = load(dataset)
     try:
         if join:
             joining.join(
