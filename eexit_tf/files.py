@@ -66,8 +66,10 @@ def write_bytes(path: Path | str, content: bytes) -> Path:
             os.fsync(file.fileno())
         os.chmod(beside, 0o644)
         os.replace(beside, path)
-    except BaseException:
+    except BaseException as error:
         os.unlink(beside)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # writing names none, and renaming the one beside
         raise
     return path
 

@@ -37,8 +37,9 @@ def test_what_fails_leaves_the_old_file_and_nothing_else(
     began: list[Path] = []
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="No space") as failed:
         write_bytes(tmp_path / "file", b"new")
+    assert failed.value.filename == str(tmp_path / "file")
     assert [path.name.startswith(".file.") for path in began] == [True]
     assert content_of(tmp_path) == {"file": b"old"}
 
