@@ -62,8 +62,16 @@ def search(
         chief=chief,
         tensorboard=tensorboard,
         overwrite=overwrite,
+        convertible=_quantizable,
         reporter=reporter,
     )
+
+
+def _quantizable(net: "keras.Model") -> None:
+    """Refuse what `convert` cannot quantise; imported for networks of the user's alone."""
+    from eexit_tf.tflite.quantization import quantizable
+
+    quantizable(net)
 
 
 def policy_front(

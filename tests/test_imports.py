@@ -43,7 +43,8 @@ def test_rooms_keep_to_themselves(room: str, others: tuple[str, ...]) -> None:
     assert len(files) > 20
     for path in files:
         for number, line in enumerate(path.read_text().splitlines(), start=1):
-            if line.startswith(("import ", "from ")):
+            # The command line imports the other rooms when it needs them.
+            if (line if room == "eexit_tf" else line.strip()).startswith(("import ", "from ")):
                 for other in others:
                     away = rf"eexit_tf(\.| import .*\b){other}\b"
                     assert not re.search(away, line), f"{path.name}:{number} {line}"

@@ -15,6 +15,7 @@ from eexit_tf.errors import UserError
 from eexit_tf.keras import keras
 from eexit_tf.own_models import load_own_model
 from eexit_tf.pareto import hypervolume
+from eexit_tf.tflite.quantization import quantizable
 from eexit_tf.training import LEARNING_RATE
 from eexit_tf.tuners.backbone_space import BackboneSpace
 from eexit_tf.tuners.own_space import HyperModelSpace
@@ -129,7 +130,7 @@ def test_what_tfmot_will_not_take_is_told_before_the_search() -> None:
     doubts = [
         BackboneSpace(
             (8, 8, 1), CLASSES, Bounds(), model=load_own_model(f"mine:{name}"), train="all"
-        ).doubt()
+        ).doubt(quantizable)
         for name in ("backbone", "pooled_norm")
     ]
     assert doubts[0] == ""

@@ -1,7 +1,7 @@
 """What every search space has in common: networks with candidate exits, held against bounds."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import keras_tuner
 
@@ -14,6 +14,9 @@ from eexit_tf.training import LEARNING_RATE
 from eexit_tf.tuners.evolution import Values
 from eexit_tf.tuners.proposals import CANDIDATES
 from eexit_tf.vocabulary import MOST_INT8_CLASSES
+
+Check = Callable[[keras.Model], object]
+"""Raises a `UserError` for a network that will not do."""
 
 
 class CandidateSpace(keras_tuner.HyperModel):
@@ -104,8 +107,12 @@ class CandidateSpace(keras_tuner.HyperModel):
         """Whether no policy on this network can keep the bounds, known without training."""
         return not self._fitting(self.costs(values))
 
-    def doubt(self) -> str:
-        """What to tell before a search of networks that may not be converted; empty if nothing."""
+    def doubt(self, check: Check) -> str:
+        """What to tell before a search of networks that may not be converted; empty if nothing.
+
+        Args:
+            check: refuses those.
+        """
         return ""
 
     def never_met(self) -> str:

@@ -18,7 +18,7 @@ from eexit_tf.own_models import copy_of, functional, restart_names
 from eexit_tf.policy_search.bits import MOST_EXITS
 from eexit_tf.softmaxes import has_softmax
 from eexit_tf.tuners import own_choices
-from eexit_tf.tuners.candidates import CandidateSpace, Values
+from eexit_tf.tuners.candidates import CandidateSpace, Check, Values
 from eexit_tf.tuners.failures import InfeasibleError, infeasible_networks
 
 FINE_TUNING_RATE = 1e-3
@@ -146,12 +146,10 @@ class OwnSpace(CandidateSpace):
                 f"one: {error}"
             )
 
-    def doubt(self) -> str:
-        """That TFMOT cannot quantise the default network, if so."""
-        from eexit_tf.tflite.quantization import quantizable
-
+    def doubt(self, check: Check) -> str:
+        """That the default network cannot, if so."""
         try:
-            quantizable(self._made(self._hyperparameters.values))
+            check(self._made(self._hyperparameters.values))
         except InfeasibleError:
             return ""  # others may be feasible
         except UserError as error:

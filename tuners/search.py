@@ -19,7 +19,7 @@ from eexit_tf.locks import locked
 from eexit_tf.pareto import hypervolume
 from eexit_tf.reporter import SILENT, Reporter
 from eexit_tf.tuners.archive import pairs
-from eexit_tf.tuners.candidates import CandidateSpace
+from eexit_tf.tuners.candidates import CandidateSpace, Check
 from eexit_tf.tuners.chief import Chief
 from eexit_tf.tuners.local_workers import serve
 from eexit_tf.tuners.networks import FAMILIES, Networks
@@ -45,6 +45,7 @@ def search(
     chief: Address | None = None,
     tensorboard: bool = False,
     overwrite: bool = False,
+    convertible: Check | None = None,
     reporter: Reporter = SILENT,
 ) -> Front:
     """Run a search, or resume it where it was stopped.
@@ -71,6 +72,7 @@ def search(
         chief: where workers on other machines, started with `join`, find this one.
         tensorboard: keep each training's curves in its trial's folder.
         overwrite: start over instead of resuming.
+        convertible: refuses networks that cannot be quantised, of which there is a warning.
         reporter: told about epochs and trials.
 
     Returns:
@@ -89,7 +91,7 @@ def search(
     )
     space = settings.space(data)
     space.check_bounds()
-    if doubt := space.doubt():
+    if convertible and (doubt := space.doubt(convertible)):
         reporter.say(doubt)
     if output.exists() and not output.is_dir():
         raise UserError(f"--output {output} is a file, not a folder")
