@@ -16,13 +16,13 @@ from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.errors import UserError
 from eexit_tf.tflite import schema
+from eexit_tf.tflite.lineage import drop_unread
 
-_WITH_EFFECTS = ("ASSIGN_VARIABLE", "CALL", "CALL_ONCE", "IF", "VAR_HANDLE", "WHILE")
 _ONLY_RESHAPE = ("EXPAND_DIMS", "SQUEEZE")
 
 
 def close_batch(model: fb.ModelT) -> None:
-    """Rewrite the operators in place. The structure of the model must have been checked.
+    """Rewrite the operators in place. The model's structure and tensors must have been checked.
 
     Raises:
         UserError: more than the batch of an input was left open.
@@ -38,7 +38,7 @@ def close_batch(model: fb.ModelT) -> None:
             if name in _ONLY_RESHAPE or (name == "RESHAPE" and _computed(model, graph, op)):
                 _tell_rows(model, graph, op)
                 _reshape(model, graph, op)
-        _drop_unread(model, graph)
+    drop_unread(model)  # such as arithmetic on shapes
 
 
 def _check_sizes(tensor: fb.TensorT) -> None:
@@ -89,16 +89,3 @@ def _reshape(model: fb.ModelT, graph: fb.SubGraphT, op: fb.OperatorT) -> None:
     op.builtinOptionsType = fb.BuiltinOptions.ReshapeOptions
     op.builtinOptions = fb.ReshapeOptionsT(newShape=shape)
     op.opcodeIndex = schema.operator_code(model, fb.BuiltinOperator.RESHAPE, 1)
-
-
-def _drop_unread(model: fb.ModelT, graph: fb.SubGraphT) -> None:
-    """Drop operators whose outputs nothing reads any more, such as arithmetic on shapes."""
-    read = {int(index) for index in graph.outputs}
-    kept = []
-    for op in reversed(graph.operators):
-        unread = len(op.outputs) and read.isdisjoint(op.outputs)
-        if unread and schema.op_name(model, op) not in _WITH_EFFECTS:
-            continue
-        read.update(int(index) for index in op.inputs)
-        kept.append(op)
-    graph.operators = kept[::-1]

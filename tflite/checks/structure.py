@@ -19,7 +19,7 @@ _ZERO_POINTS = {
 
 
 def check_structure(model: fb.ModelT) -> None:
-    """Check everything but what operators do.
+    """Check indices, counts and the order of operators: all but tensors and what operators do.
 
     Raises:
         UserError: says what is wrong and where.
@@ -39,15 +39,26 @@ def check_structure(model: fb.ModelT) -> None:
     _check_metadata(model)
     for number, graph in enumerate(model.subgraphs):
         for index, tensor in enumerate(graph.tensors):
-            _raise_first(_tensor_problems(model, tensor), f"graph {number}, tensor {index}")
+            _index(tensor.buffer, len(model.buffers), f"graph {number}, tensor {index}, its buffer")
         _check_order(model, graph, number)
     if not len(model.subgraphs[0].inputs) or not len(model.subgraphs[0].outputs):
         raise UserError("the network has no inputs or no outputs")
     _check_signatures(model)
 
 
+def check_tensors(model: fb.ModelT) -> None:
+    """Check the tensors of a model whose structure has been checked.
+
+    Raises:
+        UserError: says what is wrong and where.
+    """
+    for number, graph in enumerate(model.subgraphs):
+        for index, tensor in enumerate(graph.tensors):
+            _raise_first(_tensor_problems(model, tensor), f"graph {number}, tensor {index}")
+
+
 def check_operators(model: fb.ModelT) -> None:
-    """Check what operators do, of a model whose structure has been checked.
+    """Check what operators do, of a model whose structure and tensors have been checked.
 
     Raises:
         UserError: says what is wrong and where.
@@ -83,8 +94,6 @@ def _tensor_problems(model: fb.ModelT, tensor: fb.TensorT) -> Iterable[str]:
         yield f"{size} bytes are more than the {MAX_TENSOR_BYTES} allowed"
     if tensor.isVariable or tensor.variantTensors or tensor.externalBuffer:
         yield "variables and external tensors are not supported"
-    if not 0 <= tensor.buffer < len(model.buffers):
-        yield f"buffer {tensor.buffer} does not exist"
     stored = len(model.buffers[tensor.buffer].data)
     if stored not in (0, size):
         yield f"its buffer has {stored} bytes where shape {sizes} needs {size}"

@@ -16,7 +16,7 @@ from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.errors import UserError
 from eexit_tf.tflite import flatbuffer, schema
-from eexit_tf.tflite.lineage import producer, prune, resolve
+from eexit_tf.tflite.lineage import drop_unread, producer, prune, resolve
 from eexit_tf.tflite.splicing.dense_as_conv import dense_as_conv
 from eexit_tf.tflite.splicing.relu6_as_relu import relu6_as_relu
 from eexit_tf.vocabulary import MOST_INT8_CLASSES
@@ -38,7 +38,9 @@ def normalize(content: bytes) -> bytes:
     Raises:
         UserError: the file is not sound, or has an output that cannot be an exit.
     """
-    return flatbuffer.write(normalized(flatbuffer.read(content)))
+    model = normalized(flatbuffer.read(content))
+    drop_unread(model)
+    return flatbuffer.write(model)
 
 
 def normalized(model: fb.ModelT, exits: Sequence[str] | None = None) -> fb.ModelT:
