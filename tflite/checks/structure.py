@@ -47,11 +47,15 @@ def check_structure(model: fb.ModelT) -> None:
 
 
 def check_tensors(model: fb.ModelT) -> None:
-    """Check the tensors of a model whose structure has been checked.
+    """Check the tensors of a model whose structure has been checked, and which are given out.
 
     Raises:
         UserError: says what is wrong and where.
     """
+    for signature in model.signatureDefs:
+        given = model.subgraphs[signature.subgraphIndex].outputs
+        if not {entry.tensorIndex for entry in signature.outputs} <= {int(i) for i in given}:
+            raise UserError("a signature names tensors that are not among its graph's outputs")
     for number, graph in enumerate(model.subgraphs):
         for index, tensor in enumerate(graph.tensors):
             _raise_first(_tensor_problems(model, tensor), f"graph {number}, tensor {index}")
@@ -168,18 +172,22 @@ def _check_metadata(model: fb.ModelT) -> None:
 
 
 def _check_signatures(model: fb.ModelT) -> None:
+    """Some converters' signatures give out what is written in the graph but no output of it."""
     for signature in model.signatureDefs:
         _index(signature.subgraphIndex, len(model.subgraphs), "a signature's graph")
         graph = model.subgraphs[signature.subgraphIndex]
+        written = [index for op in graph.operators for index in op.outputs]
         for entries, allowed in (
             (signature.inputs, graph.inputs),
-            (signature.outputs, graph.outputs),
+            (signature.outputs, [*graph.outputs, *written]),
         ):
             names = [entry.name for entry in entries]
             if None in names or len(set(names)) != len(names):
                 raise UserError("a signature has names that are missing or used twice")
             if not {entry.tensorIndex for entry in entries} <= {int(index) for index in allowed}:
-                raise UserError("a signature names tensors that are not the graph's")
+                raise UserError(
+                    "a signature names tensors that are neither the graph's nor written in it"
+                )
 
 
 def _index(index: int, count: int, what: str) -> None:
