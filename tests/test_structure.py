@@ -70,6 +70,12 @@ def operator(**changes: Any) -> Change:
     return lambda model: vars(model.subgraphs[0].operators[0]).update(changes)
 
 
+def custom(name: bytes) -> Change:
+    number = fb.BuiltinOperator.CUSTOM
+    changes = {"customCode": name, "builtinCode": number, "deprecatedBuiltinCode": number}
+    return lambda model: vars(model.operatorCodes[0]).update(changes)
+
+
 def signature(**changes: Any) -> Change:
     return lambda model: vars(model.signatureDefs[0]).update(changes)
 
@@ -89,6 +95,7 @@ def model(**changes: Any) -> Change:
         unused(fb.TensorType.INT16),
         unused(fb.TensorType.STRING),
         lambda model: model.operatorCodes.append(fb.OperatorCodeT(32, b"unused", 1, 32)),
+        lambda model: vars(model.operatorCodes[0]).update(customCode=b"RELU"),
     ],
 )
 def test_sound_files_are_read(change: Change) -> None:
@@ -106,10 +113,8 @@ def test_sound_files_are_read(change: Change) -> None:
         (model(metadata=[fb.MetadataT(b"COMPRESSION_METADATA", 0)]), "compressed models are not"),
         (model(externalBuffers=[fb.ExternalBufferT()]), "keeps weights in other files"),
         (model(externalBufferGroups=[fb.ExternalBufferGroupT()]), "keeps weights in other files"),
-        (
-            lambda model: vars(model.operatorCodes[0]).update(customCode=b"mine"),
-            "custom operator b'mine' is not supported",
-        ),
+        (custom(b"mine"), "operator 0: custom operator 'mine' is not supported"),
+        (custom(b"FlexElu"), "'FlexElu' is not supported; convert .* without SELECT_TF_OPS"),
         (
             lambda model: model.subgraphs.append(model.subgraphs[0]),
             r"graphs \[1\] are never called",

@@ -32,10 +32,6 @@ def check_structure(model: fb.ModelT) -> None:
         raise UserError("unsound .tflite file: buffer 0, that of tensors without content, has some")
     if model.externalBuffers or model.externalBufferGroups:
         raise UserError("the .tflite file keeps weights in other files, which is not supported")
-    used = {operator.opcodeIndex for graph in model.subgraphs for operator in graph.operators}
-    for number, code in enumerate(model.operatorCodes):
-        if code.customCode is not None and number in used:
-            raise UserError(f"custom operator {code.customCode!r} is not supported")
     _check_metadata(model)
     for number, graph in enumerate(model.subgraphs):
         for index, tensor in enumerate(graph.tensors):
