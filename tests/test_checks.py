@@ -123,6 +123,7 @@ UNSOUND: list[tuple[str, Change, str]] = [
     ("CONV_2D", given(1, shape=(4, 3, 2, 2)), "input channels differ from the kernel's"),
     ("CONV_2D", made(shape=(1, 8, 9, 4)), r"the output should be \(1, 6, 8, 4\)"),
     ("CONV_2D", made(shape=(1, 6, 8, 3)), r"the output should be \(1, 6, 8, 4\)"),
+    ("CONV_2D", given(1, shape=(4, 3, 2, 1)), r"grouped convolutions \(3 groups\) are not"),
     ("CONV_2D", given(2, shape=(3,)), r"the bias should be \(4,\)"),
     ("CONV_2D", given(2, type=FLOAT), "the bias has the wrong type"),
     ("CONV_2D", both(FLOATS, given(1, type=FLOAT)), "the bias has the wrong type"),

@@ -39,6 +39,11 @@ def convolution(place: Place, depthwise: bool) -> Iterator[str]:
             yield f"depth multiplier {options.depthMultiplier} does not fit"
     else:
         out_channels, axis = first, 0
+        if channels % last == 0 and 1 < channels // last <= first:
+            yield (
+                f"grouped convolutions ({channels // last} groups) are not supported; use plain "
+                "or depthwise ones"
+            )
         if last != channels:
             yield "input channels differ from the kernel's"
     expected = (
