@@ -99,6 +99,7 @@ UNSOUND: list[tuple[str, Change, str]] = [
     ("AVERAGE_POOL_2D", given(0, shape=(8, 9, 3)), "not all of four dimensions"),
     ("AVERAGE_POOL_2D", made(shape=(3, 4, 3)), "not all of four dimensions"),
     ("AVERAGE_POOL_2D", made(type=FLOAT), "float32 and int8 where"),
+    ("AVERAGE_POOL_2D", made(scale=0.25), "differ in quantisation"),
     ("AVERAGE_POOL_2D", told(strideW=0), "strides and window .* out of range"),
     ("AVERAGE_POOL_2D", told(filterHeight=4097), "strides and window .* out of range"),
     ("AVERAGE_POOL_2D", told(padding=2), "unknown padding 2"),

@@ -13,6 +13,7 @@ from eexit_tf.tflite.checks.place import (
     INT32,
     Place,
     only_weights,
+    same_quantisation,
     same_type,
 )
 from eexit_tf.tflite.lineage import producer
@@ -121,6 +122,7 @@ def dense(place: Place) -> Iterator[str]:
 def pool(place: Place) -> Iterator[str]:
     x, y, options = place.inputs[0], place.outputs[0], place.options
     yield from same_type(x, y)
+    yield from same_quantisation(place)
     if len(schema.shape(x)) != 4 or len(schema.shape(y)) != 4:
         yield "not all of four dimensions"
     numbers = (options.strideH, options.strideW, options.filterHeight, options.filterWidth)
