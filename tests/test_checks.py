@@ -196,6 +196,8 @@ UNSOUND: list[tuple[str, Change, str]] = [
     ("RESHAPE", fed(ROW, None), "the new shape is not constant"),
     ("RESHAPE", both(fed(ROW), lambda op: replace(op, options=None)), "no new shape"),
     ("RESHAPE", both(fed(ROW), told(newShape=[3, 2])), "is not the output's"),
+    ("RESHAPE", made(scale=0.25), "input and output differ in quantisation, which takes a"),
+    ("RESHAPE", made(zero=1), "input and output differ in quantisation, which takes a"),
     ("RESHAPE", given(0, shape=(1, 7)), "input and output differ in size"),
     ("SELECT_V2", given(0, type=INT8), "the condition is not bool"),
     ("SELECT_V2", given(2, type=FLOAT), "float32 and int8 where"),

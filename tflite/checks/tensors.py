@@ -128,6 +128,8 @@ def reshape(place: Place) -> Iterator[str]:
     yield from same_type(x, y, types=(INT8, FLOAT, INT32))
     if math.prod(schema.shape(x)) != math.prod(schema.shape(y)):
         yield "input and output differ in size"
+    if x.type == y.type == INT8 and schema.quantization(x) != schema.quantization(y):
+        yield "input and output differ in quantisation, which takes a QUANTIZE beside it"
     wanted = None
     if len(place.inputs) > 1:
         wanted = place.data(place.inputs[1]) if place.inputs[1] is not None else None
