@@ -5,6 +5,7 @@ What runtimes do with files that pass is in `test_schema` and `test_fuzz`.
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as fb
 from one_operator import (
@@ -98,6 +99,7 @@ UNSOUND: list[tuple[str, Change, str]] = [
     ("AVERAGE_POOL_2D", given(0, shape=(8, 9, 3)), "not all of four dimensions"),
     ("AVERAGE_POOL_2D", made(shape=(3, 4, 3)), "not all of four dimensions"),
     ("AVERAGE_POOL_2D", made(type=FLOAT), "float32 and int8 where"),
+    ("AVERAGE_POOL_2D", made(scale=0.25), "differ in quantisation"),
     ("AVERAGE_POOL_2D", told(strideW=0), "strides and window .* out of range"),
     ("AVERAGE_POOL_2D", told(filterHeight=4097), "strides and window .* out of range"),
     ("AVERAGE_POOL_2D", told(padding=2), "unknown padding 2"),
@@ -123,6 +125,7 @@ UNSOUND: list[tuple[str, Change, str]] = [
     ("CONV_2D", given(1, shape=(4, 3, 2, 2)), "input channels differ from the kernel's"),
     ("CONV_2D", made(shape=(1, 8, 9, 4)), r"the output should be \(1, 6, 8, 4\)"),
     ("CONV_2D", made(shape=(1, 6, 8, 3)), r"the output should be \(1, 6, 8, 4\)"),
+    ("CONV_2D", given(1, shape=(4, 3, 2, 1)), r"grouped convolutions \(3 groups\) are not"),
     ("CONV_2D", given(2, shape=(3,)), r"the bias should be \(4,\)"),
     ("CONV_2D", given(2, type=FLOAT), "the bias has the wrong type"),
     ("CONV_2D", both(FLOATS, given(1, type=FLOAT)), "the bias has the wrong type"),
@@ -130,13 +133,14 @@ UNSOUND: list[tuple[str, Change, str]] = [
     ("CONV_2D", given(1, scale=[0.1, 0.2, 0.3], axis=1), "quantised along the wrong dimension"),
     ("CONV_2D", given(1, type=FLOAT), "float32 and int8 where"),
     ("CONV_2D", both(given(1, type=INT4), made(type=FLOAT)), "float32 and int8 where"),
-    ("CONV_2D", both(FLOATS, given(1, type=INT4)), "float32 and int4 where"),
+    ("CONV_2D", both(FLOATS, given(1, type=INT4)), "only the weights are int4"),
     ("CONV_2D", FLOATS, "only the weights are int8"),
     ("CONV_2D", made(type=FLOAT), "float32 and int8 where"),
     ("DEPTHWISE_CONV_2D", told(depthMultiplier=3), "depth multiplier 3 does not fit"),
     ("DEPTHWISE_CONV_2D", given(1, shape=(2, 3, 2, 6)), "depth multiplier 2 does not fit"),
     ("DEPTHWISE_CONV_2D", given(1, scale=[0.1], zero=1), "the kernel's zero point is not 0"),
     ("DEQUANTIZE", made(shape=(6,)), "input and output differ in shape"),
+    ("DEQUANTIZE", given(0, type=INT4, weights=True), "only the weights are int4"),
     ("DEQUANTIZE", made(type=INT32), "not from int8 to float32"),
     ("DEQUANTIZE", given(0, type=UINT8), "not from int8 to float32"),
     ("EQUAL", made(type=INT8), "the output is not bool"),
@@ -192,6 +196,8 @@ UNSOUND: list[tuple[str, Change, str]] = [
     ("RESHAPE", fed(ROW, None), "the new shape is not constant"),
     ("RESHAPE", both(fed(ROW), lambda op: replace(op, options=None)), "no new shape"),
     ("RESHAPE", both(fed(ROW), told(newShape=[3, 2])), "is not the output's"),
+    ("RESHAPE", made(scale=0.25), "input and output differ in quantisation, which takes a"),
+    ("RESHAPE", made(zero=1), "input and output differ in quantisation, which takes a"),
     ("RESHAPE", given(0, shape=(1, 7)), "input and output differ in size"),
     ("SELECT_V2", given(0, type=INT8), "the condition is not bool"),
     ("SELECT_V2", given(2, type=FLOAT), "float32 and int8 where"),
@@ -239,3 +245,18 @@ def test_other_sound_operators_are_read_as_well(kind: str, change: Change) -> No
 def test_unsound_operators_are_refused(kind: str, change: Change, said: str) -> None:
     with pytest.raises(UserError, match=f"graph 0, operator 0: {kind}.*{said}"):
         flatbuffer.read(change(SOUND[kind]).content(kind))
+
+
+@pytest.mark.parametrize("stored", [INT4, INT8])
+def test_weights_that_are_dequantised_are_called_so(stored: int) -> None:
+    dense = both(FLOATS, given(1, type=FLOAT), given(2, type=FLOAT))(SOUND["FULLY_CONNECTED"])
+    model = flatbuffer.read(dense.content("FULLY_CONNECTED"))
+    main = model.subgraphs[0]
+    kernel = main.tensors[1]
+    kernel.buffer = 0
+    op = fb.OperatorT(schema.operator_code(model, fb.BuiltinOperator.DEQUANTIZE, 1))
+    op.inputs = np.int32([Value(schema.shape(kernel), stored, weights=True).add_to(model)])
+    op.outputs = np.int32([1])
+    main.operators.insert(0, op)
+    with pytest.raises(UserError, match=f"only the weights are {schema.type_name(stored)}"):
+        flatbuffer.read(flatbuffer.write(model))

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as fb
 from conftest import Run
 from networks import convert, inputs_for
 
+from eexit_tf.errors import UserError
 from eexit_tf.keras import keras
+from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.compiler import compile_file
 from eexit_tf.tflite.runtimes import LiteRT, Tflm
 from eexit_tf.tflite.splicing import spliced
@@ -46,6 +49,29 @@ def test_the_named_outputs_are_exits_in_the_order_of_cost(folder: Path) -> None:
         np.testing.assert_array_equal(found["exit"], stays)
         expected = np.where(stays[:, None], said["late"], said["early"])
         np.testing.assert_array_equal(found["scores"], expected)
+
+
+def test_what_only_others_need_may_be_of_any_kind(folder: Path) -> None:
+    model = flatbuffer.read((folder / "multi.tflite").read_bytes())
+    main, everything = model.subgraphs[0], model.signatureDefs[0]
+    named = {schema.text(entry.name): entry for entry in everything.outputs}
+    main.tensors.append(fb.TensorT(np.int32([1, 16]), fb.TensorType.FLOAT16, 0, "norm"))
+    op = fb.OperatorT(schema.operator_code(model, fb.BuiltinOperator.L2_NORMALIZATION, 1))
+    op.inputs = np.int32([named["embedding"].tensorIndex])
+    op.outputs = np.int32([len(main.tensors) - 1])
+    main.operators.append(op)
+    main.outputs = np.append(main.outputs, op.outputs).astype(np.int32)
+    everything.outputs.append(fb.TensorMapT("norm", int(op.outputs[0])))
+    infer = fb.SignatureDefT(everything.inputs, [named["early"], named["late"]], "infer", 0)
+    model.signatureDefs.append(infer)
+    path = folder / "any_kind.tflite"
+    path.write_bytes(flatbuffer.write(model))
+    expected = compile_file(folder / "multi.tflite", [0.8], exits=["early", "late"]).content
+    assert compile_file(path, [0.8], signature="infer").content == expected
+    chosen = {"signature": schema.text(everything.signatureKey), "exits": ["early", "late"]}
+    assert compile_file(path, [0.8], **chosen).content == expected
+    with pytest.raises(UserError, match="float16 is not one of"):
+        compile_file(path, [0.8], signature=chosen["signature"], exits=["early", "norm"])
 
 
 def test_the_command_takes_their_names(eexit_tf: Run, folder: Path) -> None:

@@ -41,6 +41,39 @@ def test_logits_get_a_softmax() -> None:
     assert normalize(normalize(logits)) == normalize(logits)
 
 
+@pytest.mark.parametrize("back", [False, True])
+def test_a_float_softmax_of_int8_logits_becomes_int8(back: bool) -> None:
+    model = flatbuffer.read(three_exits())
+    for op in model.subgraphs[0].operators:
+        if schema.op_name(model, op) == "SOFTMAX":
+            op.builtinOptions.beta = 0.5
+    multi = flatbuffer.write(model)
+
+    def in_float(model: fb.ModelT, index: int) -> int:
+        main, builtin = model.subgraphs[0], fb.BuiltinOperator
+        softmax = copy.copy(producer(main, index))
+        for _ in range(2):
+            main.tensors.append(copy.copy(main.tensors[softmax.inputs[0]]))
+            main.tensors[-1].type = fb.TensorType.FLOAT32
+            main.tensors[-1].quantization = fb.QuantizationParametersT()
+        scores = len(main.tensors) - 1
+        main.operators.append(
+            _operator(model, builtin.DEQUANTIZE, list(softmax.inputs), scores - 1)
+        )
+        softmax.inputs, softmax.outputs = np.int32([scores - 1]), np.int32([scores])
+        main.operators.append(softmax)
+        if back:
+            main.tensors.append(copy.copy(main.tensors[index]))
+            main.operators.append(_operator(model, builtin.QUANTIZE, [scores], scores + 1))
+        return len(main.tensors) - 1
+
+    order = order_of(multi)
+    content = splice.splice(_with_outputs(multi, in_float), order, [5, 5, 0])
+    graphs = flatbuffer.read(content).subgraphs
+    assert all(t.type != fb.TensorType.FLOAT32 for graph in graphs for t in graph.tensors)
+    check_equal(content, normalize(multi), order, [5, 5, 0])
+
+
 def test_float_inputs_and_outputs_of_an_int8_network_are_taken_off() -> None:
     import networks
 

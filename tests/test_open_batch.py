@@ -8,6 +8,7 @@ from ai_edge_litert import schema_py_generated as fb
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from networks import inputs_for, int8_inputs, order_of
 from numpy.typing import NDArray
+from one_operator import SOUND
 from open_networks import BODIES, converted, dense, image, sensor, steps
 from tflite_micro import runtime
 
@@ -103,6 +104,20 @@ def test_other_operators_are_refused_with_a_hint() -> None:
     softmax = next(op for op in operators if schema.op_name(model, op) == "SOFTMAX")
     softmax.opcodeIndex = schema.operator_code(model, fb.BuiltinOperator.LOG_SOFTMAX, 1)
     with pytest.raises(UserError, match="LOG_SOFTMAX is not supported; convert with a batch of 1"):
+        flatbuffer.read(flatbuffer.write(model))
+
+
+@pytest.mark.parametrize("signature", [[-1, -1, -1, 3], [1, -1, 2, 3]])
+def test_more_than_the_batch_left_open_is_refused(signature: list[int]) -> None:
+    model = flatbuffer.read(SOUND["AVERAGE_POOL_2D"].content("AVERAGE_POOL_2D"))
+    image, pooled = model.subgraphs[0].tensors[:2]
+    image.shape = np.array([1, 1, 2, 3], np.int32)
+    pooled.shape = np.array([1, 1, 1, 3], np.int32)
+    model.subgraphs[0].operators[0].builtinOptions = fb.Pool2DOptionsT(0, 2, 1, 1, 1)
+    image.shapeSignature = np.array([-1, 1, 2, 3], np.int32)
+    flatbuffer.read(flatbuffer.write(model))
+    image.shapeSignature = np.array(signature, np.int32)
+    with pytest.raises(UserError, match=r"input t has more .* left open .* fixed sizes"):
         flatbuffer.read(flatbuffer.write(model))
 
 

@@ -190,7 +190,7 @@ def _break(change: str) -> bytes:
     [
         ("operator order", "before anything has written it"),
         ("tensor index", "10000, but there are"),
-        ("buffer index", "buffer 10000 does not exist"),
+        ("buffer index", "its buffer is 10000, but there are"),
         ("buffer 0", "buffer 0, that of tensors without content, has some"),
         ("kernel shape", "needs"),
         ("output shape", "the output should be"),

@@ -224,13 +224,15 @@ def test_damaged_folders_are_refused(
 
 
 def test_the_command_writes_segments(tmp_path: Path) -> None:
-    (tmp_path / "multi.tflite").write_bytes(multi_exit(12, 3, True))
+    multi = multi_exit(12, 3, True)
+    (tmp_path / "multi.tflite").write_bytes(multi)
     arguments = [str(tmp_path / "multi.tflite"), "--output", str(tmp_path / "m.tflite")]
     arguments = ["compile", *arguments, "--thresholds", "0.6,0.7", "--layout", "segments"]
     done = CliRunner().invoke(cli, arguments)
     assert done.exit_code == 0, done.output
     flash = sum(file.stat().st_size for file in (tmp_path / "m.segments").glob("*.tflite"))
     assert f"{tmp_path / 'm.segments'}: exits" in done.output
+    assert all(f" {name} (" in done.output for name in order_of(multi))
     assert f"; {flash:,} bytes of flash in 3 files\n" in done.output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.segments", "multi.tflite"]
     assert EarlyExitInterpreter(tmp_path / "m.segments").thresholds == (26, 52, -128)

@@ -97,6 +97,18 @@ def test_a_graph_that_leaves_early_is_refused() -> None:
         select(flatbuffer.read(splice.splice(multi, order_of(multi), [1, 2, 3])))
 
 
+def test_a_signature_may_give_out_what_the_graph_does_not(tmp_path: Path) -> None:
+    multi = multi_exit(10, 3)
+    model, order = flatbuffer.read(multi), order_of(multi)
+    main, path = model.subgraphs[0], tmp_path / "multi.tflite"
+    main.outputs = main.outputs[:1]
+    path.write_bytes(flatbuffer.write(model))
+    made = compile_file(path, [148 / 256, 158 / 256])
+    assert made.content == add_metadata(splice.splice(multi, order, [20, 30, 0]))
+    with pytest.raises(UserError, match="tensors that are not among its graph's outputs"):
+        flatbuffer.read(path.read_bytes())
+
+
 class _Two(tf.Module):
     """Two exits on one dense layer, and another signature."""
 

@@ -39,6 +39,17 @@ def stored(content: bytes) -> Change:
     return change
 
 
+def constant(content: bytes) -> Change:
+    """The same for a network that is given something else."""
+    changes = (stored(content), graph(inputs=[2]), model(signatureDefs=[]))
+    return lambda model: [change(model) for change in changes]
+
+
+def unused(kind: int) -> Change:
+    """A tensor of a type that is not handled, which nothing reads or writes."""
+    return lambda model: model.subgraphs[0].tensors.append(fb.TensorT(np.int32([1]), kind, 0))
+
+
 def scales(*values: float, zeros: tuple[int, ...] = (0,), axis: int = 0, **changes: Any) -> Change:
     """Another quantisation of what is read."""
     made = fb.QuantizationParametersT(quantizedDimension=axis)
@@ -59,6 +70,12 @@ def operator(**changes: Any) -> Change:
     return lambda model: vars(model.subgraphs[0].operators[0]).update(changes)
 
 
+def custom(name: bytes) -> Change:
+    number = fb.BuiltinOperator.CUSTOM
+    changes = {"customCode": name, "builtinCode": number, "deprecatedBuiltinCode": number}
+    return lambda model: vars(model.operatorCodes[0]).update(changes)
+
+
 def signature(**changes: Any) -> Change:
     return lambda model: vars(model.signatureDefs[0]).update(changes)
 
@@ -75,7 +92,10 @@ def model(**changes: Any) -> Change:
         scales(0.5, zeros=(127,)),
         scales(0.5, zeros=(-128,)),
         scales(*[0.5] * 6, zeros=(0,) * 6, axis=1),
+        unused(fb.TensorType.INT16),
+        unused(fb.TensorType.STRING),
         lambda model: model.operatorCodes.append(fb.OperatorCodeT(32, b"unused", 1, 32)),
+        lambda model: vars(model.operatorCodes[0]).update(customCode=b"RELU"),
     ],
 )
 def test_sound_files_are_read(change: Change) -> None:
@@ -93,10 +113,8 @@ def test_sound_files_are_read(change: Change) -> None:
         (model(metadata=[fb.MetadataT(b"COMPRESSION_METADATA", 0)]), "compressed models are not"),
         (model(externalBuffers=[fb.ExternalBufferT()]), "keeps weights in other files"),
         (model(externalBufferGroups=[fb.ExternalBufferGroupT()]), "keeps weights in other files"),
-        (
-            lambda model: vars(model.operatorCodes[0]).update(customCode=b"mine"),
-            "custom operator b'mine' is not supported",
-        ),
+        (custom(b"mine"), "operator 0: custom operator 'mine' is not supported"),
+        (custom(b"FlexElu"), "'FlexElu' is not supported; convert .* without SELECT_TF_OPS"),
         (
             lambda model: model.subgraphs.append(model.subgraphs[0]),
             r"graphs \[1\] are never called",
@@ -104,8 +122,9 @@ def test_sound_files_are_read(change: Change) -> None:
         (tensor(shape=np.int32([0, 6])), r"graph 0, tensor 0: shape \[0, 6\] is not a static one"),
         (tensor(shape=np.int32([1] * 6)), "not a static one of at most 5 dimensions"),
         (tensor(shape=np.int32([2**15, 2**14])), "536870912 bytes are more than the 268435456"),
-        (tensor(buffer=7), "buffer 7 does not exist"),
-        (stored(b"abc"), r"its buffer has 3 bytes where shape \[1, 6\] needs 6"),
+        (tensor(buffer=7), "tensor 0, its buffer is 7, but there are 1"),
+        (stored(b"abc"), "input 0 is a constant"),
+        (constant(b"abc"), r"its buffer has 3 bytes where shape \[1, 6\] needs 6"),
         (tensor(isVariable=True), "variables and external tensors are not supported"),
         (tensor(externalBuffer=1), "variables and external tensors are not supported"),
         (tensor(type=fb.TensorType.INT4), "int4 is for constant weights only"),
@@ -134,7 +153,8 @@ def test_sound_files_are_read(change: Change) -> None:
         (operator(outputs=np.int32([-1])), "operator 0, an output is -1"),
         (operator(outputs=np.int32([X])), "writes tensor 0, which has its value already"),
         (signature(subgraphIndex=1), "a signature's graph is 1, but there are 1"),
-        (signature(outputs=[fb.TensorMapT(b"y", X)]), "names tensors that are not the graph's"),
+        (signature(outputs=[fb.TensorMapT(b"y", X)]), "neither the graph's nor written in it"),
+        (graph(outputs=[2]), "names tensors that are not among its graph's outputs"),
         (signature(inputs=[fb.TensorMapT(None, X)]), "names that are missing or used twice"),
         (signature(outputs=[fb.TensorMapT(b"y", Y)] * 2), "names that are missing or used twice"),
     ],

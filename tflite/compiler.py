@@ -4,22 +4,23 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ai_edge_litert import schema_py_generated as fb
+
 from eexit_tf.bounds import Bounds
 from eexit_tf.confidences import Confidence
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
 from eexit_tf.files import read_bytes
 from eexit_tf.policies import TOLERANCE, Policy, PolicyScore, search_policies
-from eexit_tf.tflite import flatbuffer, schema
+from eexit_tf.tflite import flatbuffer
 from eexit_tf.tflite.costs import exit_costs, order_by_cost
 from eexit_tf.tflite.describe import describe
-from eexit_tf.tflite.lineage import resolve
 from eexit_tf.tflite.model import CompiledModel, MultiExit
 from eexit_tf.tflite.outputs import exit_outputs
 from eexit_tf.tflite.splicing import spliced
 from eexit_tf.tflite.splicing.metadata import add_metadata
 from eexit_tf.tflite.splicing.normalize import ADVICE, normalize
-from eexit_tf.tflite.splicing.signatures import select
+from eexit_tf.tflite.splicing.signatures import keep, select
 from eexit_tf.tflite.splicing.splice import splice
 from eexit_tf.vocabulary import LEVELS, Exit, OperatingPoint
 
@@ -142,11 +143,13 @@ def compile_file(
         UserError: not such a file, an output that it does not have, or thresholds that do not fit
             its exits.
     """
-    model = select(flatbuffer.read(read_bytes(path)), signature)
-    outputs, names = schema.outputs_by_name(model), order_by_cost(model)
-    if exits is not None:
-        chosen = {resolve(model, name) for name in exits}
-        names = [name for name in names if outputs[name] in chosen]
+
+    def chosen(model: fb.ModelT) -> fb.ModelT:
+        model = select(model, signature)
+        return model if exits is None else keep(model, exits)
+
+    model = flatbuffer.read(read_bytes(path), chosen)
+    names = order_by_cost(model)
     if len(names) < 2:
         having = "one output" if exits is None else f"{len(names)} of its outputs named as exits"
         raise UserError(

@@ -4,6 +4,7 @@
 and given to them.
 """
 
+from collections.abc import Callable
 from copy import copy
 from typing import Any
 
@@ -12,15 +13,21 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.errors import UserError
-from eexit_tf.tflite.checks.structure import check_operators, check_structure
+from eexit_tf.tflite.checks.structure import check_operators, check_structure, check_tensors
+from eexit_tf.tflite.lineage import drop_unread
 from eexit_tf.tflite.open_batch import close_batch
 from eexit_tf.tflite.thrifty_builder import ThriftyBuilder
 
 IDENTIFIER = b"TFL3"
 
 
-def read(content: bytes) -> fb.ModelT:
+def read(content: bytes, choose: Callable[[fb.ModelT], fb.ModelT] | None = None) -> fb.ModelT:
     """A `.tflite` file as objects, checked from top to bottom; its batch is 1 (see `open_batch`).
+
+    Args:
+        choose: gives the part of the model that is wanted, all if not given. It may go by indices
+            and by the order of operators, which have been checked. Tensors and operators are
+            checked behind it: those that only the rest needs may be of any kind.
 
     Raises:
         UserError: the bytes are not a sound `.tflite` file, or one with operators, types or
@@ -43,6 +50,10 @@ def read(content: bytes) -> fb.ModelT:
         raise UserError(f"not a readable .tflite file (truncated or damaged?): {error}") from error
     _fill_in(model)
     check_structure(model)
+    if choose is not None:
+        model = choose(model)
+    drop_unread(model)
+    check_tensors(model)
     close_batch(model)
     check_operators(model)
     return model

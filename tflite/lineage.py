@@ -1,10 +1,13 @@
 """Where a tensor comes from, and what nothing needs."""
 
+import numpy as np
 from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.errors import UserError
 from eexit_tf.tflite import schema
 from eexit_tf.vocabulary import Exit
+
+_WITH_EFFECTS = ("ASSIGN_VARIABLE", "CALL", "CALL_ONCE", "IF", "VAR_HANDLE", "WHILE")
 
 
 class Lineage:
@@ -30,6 +33,34 @@ def prune(model: fb.ModelT) -> None:
     main, lineage = model.subgraphs[0], Lineage(model)
     needed = set().union(*(lineage.ancestors(int(index)) for index in main.outputs))
     main.operators = [main.operators[position] for position in sorted(needed)]
+
+
+def drop_unread(model: fb.ModelT) -> None:
+    """Drop operators whose outputs nothing reads, of all graphs, and empty tensors without use.
+
+    Tensors keep their numbers, by which memory plans go.
+    """
+    for graph in model.subgraphs:
+        read = {int(index) for index in graph.outputs}
+        kept = []
+        for op in reversed(graph.operators):
+            unread = len(op.outputs) and read.isdisjoint(op.outputs)
+            if unread and schema.op_name(model, op) not in _WITH_EFFECTS:
+                continue
+            read.update(int(index) for index in op.inputs)
+            kept.append(op)
+        graph.operators = kept[::-1]
+        used = read.union(graph.inputs, *(op.outputs for op in kept))
+        graph.tensors = [
+            tensor if index in used else _empty() for index, tensor in enumerate(graph.tensors)
+        ]
+
+
+def _empty() -> fb.TensorT:
+    """A tensor that no runtime takes offence at."""
+    nothing = np.zeros(0, np.int64)
+    none = fb.QuantizationParametersT(scale=np.zeros(0, np.float32), zeroPoint=nothing)
+    return fb.TensorT(shape=np.zeros(0, np.int32), name="unused", quantization=none)
 
 
 def producer(graph: fb.SubGraphT, tensor: int) -> fb.OperatorT | None:

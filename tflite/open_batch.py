@@ -5,7 +5,8 @@ and `PACK` (or `GATHER`, `REDUCE_PROD` and `CONCATENATION`) before every `RESHAP
 `EXPAND_DIMS` around convolutions of one dimension. The tensors have their shapes for a batch of 1
 nevertheless, and no other is run here: so all of these become `RESHAPE` to the shape that the
 output has. Only before and behind dense layers over several dimensions shapes are missing; there
-the weights tell them.
+the weights tell them. Of another size that was left open, such as an image's height, nothing tells
+what it should be: the converter's 1 would be a network of single pixels.
 """
 
 import math
@@ -13,14 +14,22 @@ import math
 import numpy as np
 from ai_edge_litert import schema_py_generated as fb
 
+from eexit_tf.errors import UserError
 from eexit_tf.tflite import schema
+from eexit_tf.tflite.lineage import drop_unread
 
-_WITH_EFFECTS = ("ASSIGN_VARIABLE", "CALL", "CALL_ONCE", "IF", "VAR_HANDLE", "WHILE")
 _ONLY_RESHAPE = ("EXPAND_DIMS", "SQUEEZE")
 
 
 def close_batch(model: fb.ModelT) -> None:
-    """Rewrite the operators in place. The structure of the model must have been checked."""
+    """Rewrite the operators in place. The model's structure and tensors must have been checked.
+
+    Raises:
+        UserError: more than the batch of an input was left open.
+    """
+    main = model.subgraphs[0]
+    for index in main.inputs:
+        _check_sizes(main.tensors[index])
     for graph in model.subgraphs:
         for op in graph.operators:
             if not len(op.outputs) or -1 in op.inputs[:1] or not len(op.inputs):
@@ -29,7 +38,21 @@ def close_batch(model: fb.ModelT) -> None:
             if name in _ONLY_RESHAPE or (name == "RESHAPE" and _computed(model, graph, op)):
                 _tell_rows(model, graph, op)
                 _reshape(model, graph, op)
-        _drop_unread(model, graph)
+    drop_unread(model)  # such as arithmetic on shapes
+
+
+def _check_sizes(tensor: fb.TensorT) -> None:
+    """Refuse an input with a size that the converter wrote as 1 because it did not know it."""
+    if tensor.shapeSignature is None:
+        return
+    signature = [int(size) for size in tensor.shapeSignature]
+    sizes = zip(signature, schema.shape(tensor), strict=False)
+    if (-1, 1) in list(sizes)[1:]:
+        raise UserError(
+            f"the input {schema.text(tensor.name)} has more than its batch left open (shape "
+            f"signature {signature}); expected fixed sizes but for the batch, which becomes 1: "
+            "convert the network with an input of fixed sizes"
+        )
 
 
 def _computed(model: fb.ModelT, graph: fb.SubGraphT, op: fb.OperatorT) -> bool:
@@ -66,16 +89,3 @@ def _reshape(model: fb.ModelT, graph: fb.SubGraphT, op: fb.OperatorT) -> None:
     op.builtinOptionsType = fb.BuiltinOptions.ReshapeOptions
     op.builtinOptions = fb.ReshapeOptionsT(newShape=shape)
     op.opcodeIndex = schema.operator_code(model, fb.BuiltinOperator.RESHAPE, 1)
-
-
-def _drop_unread(model: fb.ModelT, graph: fb.SubGraphT) -> None:
-    """Drop operators whose outputs nothing reads any more, such as arithmetic on shapes."""
-    read = {int(index) for index in graph.outputs}
-    kept = []
-    for op in reversed(graph.operators):
-        unread = len(op.outputs) and read.isdisjoint(op.outputs)
-        if unread and schema.op_name(model, op) not in _WITH_EFFECTS:
-            continue
-        read.update(int(index) for index in op.inputs)
-        kept.append(op)
-    graph.operators = kept[::-1]

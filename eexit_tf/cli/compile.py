@@ -69,6 +69,7 @@ def compile(
     from eexit_tf.tflite.compiler import compile_file
     from eexit_tf.tflite.flatbuffer import read
     from eexit_tf.tflite.hints import hints
+    from eexit_tf.tflite.splicing.spliced import inspect
 
     if output.resolve() == multi.resolve():
         raise click.BadParameter(f"{output} is the file to compile", param_hint="--output")
@@ -82,7 +83,8 @@ def compile(
         runtime_thresholds=runtime_thresholds,
     )
     written, size = save(model, output, layout)
-    said = ", ".join(f"{exit_.at} ({exit_.macs:,} MACs)" for exit_ in model.exits)
+    named = zip(inspect(model.content).exits, model.exits, strict=True)
+    said = ", ".join(f"{name} ({exit_.macs:,} MACs)" for name, exit_ in named)
     out.print(f"{written}: exits {said}; {size}")
     with progress(quiet) as reporter:
         for hint in hints(read(model.content)):

@@ -6,7 +6,17 @@ from collections.abc import Iterator
 from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.tflite import schema
-from eexit_tf.tflite.checks.place import FLOAT, INT4, INT8, INT32, Place, same_type
+from eexit_tf.tflite.checks.place import (
+    FLOAT,
+    INT4,
+    INT8,
+    INT32,
+    Place,
+    only_weights,
+    same_quantisation,
+    same_type,
+)
+from eexit_tf.tflite.lineage import producer
 from eexit_tf.vocabulary import MOST_INT8_CLASSES
 
 
@@ -24,8 +34,7 @@ def convolution(place: Place, depthwise: bool) -> Iterator[str]:
     if len(schema.shape(x)) != 4 or len(schema.shape(kernel)) != 4 or len(schema.shape(y)) != 4:
         yield "not all of four dimensions"
     n, height, width, channels = schema.shape(x)
-    if not len(place.model.buffers[kernel.buffer].data):
-        yield "the kernel is not a constant"
+    yield from _constant(place, kernel)
     first, kernel_height, kernel_width, last = schema.shape(kernel)
     strides = (options.strideH, options.strideW)
     dilations = (options.dilationHFactor, options.dilationWFactor)
@@ -39,6 +48,11 @@ def convolution(place: Place, depthwise: bool) -> Iterator[str]:
             yield f"depth multiplier {options.depthMultiplier} does not fit"
     else:
         out_channels, axis = first, 0
+        if channels % last == 0 and 1 < channels // last <= first:
+            yield (
+                f"grouped convolutions ({channels // last} groups) are not supported; use plain "
+                "or depthwise ones"
+            )
         if last != channels:
             yield "input channels differ from the kernel's"
     expected = (
@@ -53,15 +67,23 @@ def convolution(place: Place, depthwise: bool) -> Iterator[str]:
 
 
 def _types(x: fb.TensorT, kernel: fb.TensorT, y: fb.TensorT) -> Iterator[str]:
-    if (x.type, kernel.type, y.type) == (FLOAT, INT8, FLOAT):
-        yield (
-            "only the weights are int8 (dynamic-range quantisation); give the converter a "
-            "representative data set, so that all is int8"
-        )
+    if x.type == y.type == FLOAT and kernel.type in (INT4, INT8):
+        yield only_weights(kernel)
     if (x.type, kernel.type) == (INT8, INT4):
         yield from same_type(x, y)
     else:
         yield from same_type(x, kernel, y)
+
+
+def _constant(place: Place, kernel: fb.TensorT) -> Iterator[str]:
+    if schema.is_constant(place.model, kernel):
+        return
+    before = producer(place.graph, place.operator.inputs[1])
+    if before is not None and schema.op_name(place.model, before) == "DEQUANTIZE":
+        stored = place.graph.tensors[before.inputs[0]]
+        if schema.is_constant(place.model, stored):
+            yield only_weights(stored)
+    yield "the kernel is not a constant"
 
 
 def _weights(
@@ -85,8 +107,7 @@ def dense(place: Place) -> Iterator[str]:
     yield from _types(x, kernel, y)
     if len(schema.shape(kernel)) != 2 or not schema.shape(x) or not schema.shape(y):
         yield "the kernel is not of two dimensions, or input or output are scalars"
-    if not len(place.model.buffers[kernel.buffer].data):
-        yield "the kernel is not a constant"
+    yield from _constant(place, kernel)
     units, reads = schema.shape(kernel)
     batch, rest = divmod(math.prod(schema.shape(x)), reads)
     if rest or math.prod(schema.shape(y)) != batch * units or schema.shape(y)[-1] != units:
@@ -101,6 +122,7 @@ def dense(place: Place) -> Iterator[str]:
 def pool(place: Place) -> Iterator[str]:
     x, y, options = place.inputs[0], place.outputs[0], place.options
     yield from same_type(x, y)
+    yield from same_quantisation(place)
     if len(schema.shape(x)) != 4 or len(schema.shape(y)) != 4:
         yield "not all of four dimensions"
     numbers = (options.strideH, options.strideW, options.filterHeight, options.filterWidth)

@@ -26,6 +26,11 @@ def check_operator(
 ) -> Iterator[str]:
     """What is wrong with an operator; graphs that it calls are added to `called`."""
     name = schema.op_name(model, operator)
+    if name == "CUSTOM":  # other operators may have a custom name as well, which says nothing
+        custom = schema.text(model.operatorCodes[operator.opcodeIndex].customCode)
+        advice = "; convert the network without SELECT_TF_OPS" * custom.startswith("Flex")
+        yield f"custom operator {custom!r} is not supported{advice}"
+        return
     rule = RULES.get(name)
     if rule is None:
         hint = _hint(model, name in ("PACK", "SHAPE"))

@@ -53,3 +53,18 @@ def same_type(*tensors: fb.TensorT, types: Iterable[int] = (INT8, FLOAT)) -> Ite
     if len(kinds) > 1 or not kinds <= set(types):
         found = " and ".join(map(schema.type_name, sorted(kinds)))
         yield f"{found} where all should be the same, int8 or float32"
+
+
+def same_quantisation(place: Place) -> Iterator[str]:
+    y = place.outputs[0]
+    given = [t for t in place.inputs if t.type == INT8]
+    if y.type == INT8 and any(schema.quantization(t) != schema.quantization(y) for t in given):
+        yield "inputs and output differ in quantisation, which TFLM does not take"
+
+
+def only_weights(tensor: fb.TensorT) -> str:
+    """What to say where a constant in few bits is used in float32."""
+    return (
+        f"only the weights are {schema.type_name(tensor.type)} (dynamic-range or weight-only "
+        "quantisation); give the converter a representative data set, so that all is int8"
+    )

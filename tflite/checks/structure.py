@@ -19,7 +19,7 @@ _ZERO_POINTS = {
 
 
 def check_structure(model: fb.ModelT) -> None:
-    """Check everything but what operators do.
+    """Check indices, counts and the order of operators: all but tensors and what operators do.
 
     Raises:
         UserError: says what is wrong and where.
@@ -32,22 +32,33 @@ def check_structure(model: fb.ModelT) -> None:
         raise UserError("unsound .tflite file: buffer 0, that of tensors without content, has some")
     if model.externalBuffers or model.externalBufferGroups:
         raise UserError("the .tflite file keeps weights in other files, which is not supported")
-    used = {operator.opcodeIndex for graph in model.subgraphs for operator in graph.operators}
-    for number, code in enumerate(model.operatorCodes):
-        if code.customCode is not None and number in used:
-            raise UserError(f"custom operator {code.customCode!r} is not supported")
     _check_metadata(model)
     for number, graph in enumerate(model.subgraphs):
         for index, tensor in enumerate(graph.tensors):
-            _raise_first(_tensor_problems(model, tensor), f"graph {number}, tensor {index}")
+            _index(tensor.buffer, len(model.buffers), f"graph {number}, tensor {index}, its buffer")
         _check_order(model, graph, number)
     if not len(model.subgraphs[0].inputs) or not len(model.subgraphs[0].outputs):
         raise UserError("the network has no inputs or no outputs")
     _check_signatures(model)
 
 
+def check_tensors(model: fb.ModelT) -> None:
+    """Check the tensors of a model whose structure has been checked, and which are given out.
+
+    Raises:
+        UserError: says what is wrong and where.
+    """
+    for signature in model.signatureDefs:
+        given = model.subgraphs[signature.subgraphIndex].outputs
+        if not {entry.tensorIndex for entry in signature.outputs} <= {int(i) for i in given}:
+            raise UserError("a signature names tensors that are not among its graph's outputs")
+    for number, graph in enumerate(model.subgraphs):
+        for index, tensor in enumerate(graph.tensors):
+            _raise_first(_tensor_problems(model, tensor), f"graph {number}, tensor {index}")
+
+
 def check_operators(model: fb.ModelT) -> None:
-    """Check what operators do, of a model whose structure has been checked.
+    """Check what operators do, of a model whose structure and tensors have been checked.
 
     Raises:
         UserError: says what is wrong and where.
@@ -83,8 +94,6 @@ def _tensor_problems(model: fb.ModelT, tensor: fb.TensorT) -> Iterable[str]:
         yield f"{size} bytes are more than the {MAX_TENSOR_BYTES} allowed"
     if tensor.isVariable or tensor.variantTensors or tensor.externalBuffer:
         yield "variables and external tensors are not supported"
-    if not 0 <= tensor.buffer < len(model.buffers):
-        yield f"buffer {tensor.buffer} does not exist"
     stored = len(model.buffers[tensor.buffer].data)
     if stored not in (0, size):
         yield f"its buffer has {stored} bytes where shape {sizes} needs {size}"
@@ -159,18 +168,22 @@ def _check_metadata(model: fb.ModelT) -> None:
 
 
 def _check_signatures(model: fb.ModelT) -> None:
+    """Some converters' signatures give out what is written in the graph but no output of it."""
     for signature in model.signatureDefs:
         _index(signature.subgraphIndex, len(model.subgraphs), "a signature's graph")
         graph = model.subgraphs[signature.subgraphIndex]
+        written = [index for op in graph.operators for index in op.outputs]
         for entries, allowed in (
             (signature.inputs, graph.inputs),
-            (signature.outputs, graph.outputs),
+            (signature.outputs, [*graph.outputs, *written]),
         ):
             names = [entry.name for entry in entries]
             if None in names or len(set(names)) != len(names):
                 raise UserError("a signature has names that are missing or used twice")
             if not {entry.tensorIndex for entry in entries} <= {int(index) for index in allowed}:
-                raise UserError("a signature names tensors that are not the graph's")
+                raise UserError(
+                    "a signature names tensors that are neither the graph's nor written in it"
+                )
 
 
 def _index(index: int, count: int, what: str) -> None:

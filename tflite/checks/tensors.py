@@ -7,7 +7,18 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.tflite import schema
-from eexit_tf.tflite.checks.place import BOOL, FLOAT, INT8, INT32, UINT8, Place, same_type
+from eexit_tf.tflite.checks.place import (
+    BOOL,
+    FLOAT,
+    INT4,
+    INT8,
+    INT32,
+    UINT8,
+    Place,
+    only_weights,
+    same_quantisation,
+    same_type,
+)
 
 
 def _conversion(place: Place) -> Iterator[str]:
@@ -25,6 +36,8 @@ def quantise(place: Place) -> Iterator[str]:
 
 def dequantise(place: Place) -> Iterator[str]:
     yield from _conversion(place)
+    if place.inputs[0].type == INT4:
+        yield only_weights(place.inputs[0])
     if place.inputs[0].type != INT8 or place.outputs[0].type != FLOAT:
         yield "not from int8 to float32"
 
@@ -47,7 +60,7 @@ def elementwise(place: Place) -> Iterator[str]:
 
 def largest_or_smallest(place: Place) -> Iterator[str]:
     yield from elementwise(place)
-    yield from _same_quantisation(place)
+    yield from same_quantisation(place)
 
 
 def add(place: Place) -> Iterator[str]:
@@ -115,6 +128,8 @@ def reshape(place: Place) -> Iterator[str]:
     yield from same_type(x, y, types=(INT8, FLOAT, INT32))
     if math.prod(schema.shape(x)) != math.prod(schema.shape(y)):
         yield "input and output differ in size"
+    if x.type == y.type == INT8 and schema.quantization(x) != schema.quantization(y):
+        yield "input and output differ in quantisation, which takes a QUANTIZE beside it"
     wanted = None
     if len(place.inputs) > 1:
         wanted = place.data(place.inputs[1]) if place.inputs[1] is not None else None
@@ -160,14 +175,7 @@ def reduce(place: Place) -> Iterator[str]:
 
 def maximum(place: Place) -> Iterator[str]:
     yield from reduce(place)
-    yield from _same_quantisation(place)
-
-
-def _same_quantisation(place: Place) -> Iterator[str]:
-    y = place.outputs[0]
-    given = [t for t in place.inputs if t.type == INT8]
-    if y.type == INT8 and any(schema.quantization(t) != schema.quantization(y) for t in given):
-        yield "inputs and output differ in quantisation, which TFLM does not take"
+    yield from same_quantisation(place)
 
 
 def concatenate(place: Place) -> Iterator[str]:
@@ -178,7 +186,7 @@ def concatenate(place: Place) -> Iterator[str]:
     yield from same_type(*place.inputs, y)
     if place.options.fusedActivationFunction != fb.ActivationFunctionType.NONE:
         yield "an activation of its own, which TFLM does not take"
-    yield from _same_quantisation(place)
+    yield from same_quantisation(place)
     rank, axis = len(schema.shape(y)), place.options.axis
     if rank > 4 or not -rank <= axis < rank:
         yield f"there is no dimension {axis}"
@@ -199,7 +207,7 @@ def concatenate(place: Place) -> Iterator[str]:
 def transpose(place: Place) -> Iterator[str]:
     x, y = place.inputs[0], place.outputs[0]
     yield from same_type(x, y)
-    yield from _same_quantisation(place)
+    yield from same_quantisation(place)
     order, shape = place.data(place.inputs[1]), schema.shape(x)
     if order is None or sorted(order.tolist()) != list(range(len(shape))):
         yield "the order of the dimensions is not a constant one"

@@ -3,7 +3,8 @@
 * A float or uint8 input or output of an int8 network loses its `QUANTIZE` or `DEQUANTIZE`: the
   int8 tensor itself becomes the input or output.
 * Logits get a `SOFTMAX`. Its int8 output always has scale 1/256 and zero point -128, so exits of
-  different quantisation become comparable.
+  different quantisation become comparable. So does a float32 `SOFTMAX` of int8 logits, which
+  converters leave that do not quantise it: otherwise an int8 network would end in float32.
 * What LiteRT and TFLM compute differently is written as what they compute alike: see
   `dense_as_conv` and `relu6_as_relu`.
 """
@@ -16,13 +17,14 @@ from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.errors import UserError
 from eexit_tf.tflite import flatbuffer, schema
-from eexit_tf.tflite.lineage import producer, prune, resolve
+from eexit_tf.tflite.lineage import drop_unread, producer, prune, resolve
 from eexit_tf.tflite.splicing.dense_as_conv import dense_as_conv
 from eexit_tf.tflite.splicing.relu6_as_relu import relu6_as_relu
 from eexit_tf.vocabulary import MOST_INT8_CLASSES
 
 ADVICE = "; if one of the outputs is no exit, name those that are with --exits"
 """Ends what is said where an output is, or may be, no exit."""
+_BEFORE_CLASSES = ((1,), (1, 1, 1))
 _SOFTMAX_VERSION = 2
 _CONVERSIONS = {"DEQUANTIZE", "QUANTIZE"}
 _SCORES = {"LOGISTIC", "SOFTMAX"}
@@ -38,7 +40,9 @@ def normalize(content: bytes) -> bytes:
     Raises:
         UserError: the file is not sound, or has an output that cannot be an exit.
     """
-    return flatbuffer.write(normalized(flatbuffer.read(content)))
+    model = normalized(flatbuffer.read(content))
+    drop_unread(model)
+    return flatbuffer.write(model)
 
 
 def normalized(model: fb.ModelT, exits: Sequence[str] | None = None) -> fb.ModelT:
@@ -91,6 +95,8 @@ def _scores(model: fb.ModelT, name: str, index: int, stay_int8: bool) -> int:
         stay_int8: do not go back from int8 to float32, which some converters compute a head in.
     """
     main = model.subgraphs[0]
+    if (found := _int8_logits(model, index)) is not None:
+        return _add_softmax(model, *found)
     op = producer(main, index)
     while op is not None and schema.op_name(model, op) in _CONVERSIONS:
         before = int(op.inputs[0])
@@ -103,7 +109,7 @@ def _scores(model: fb.ModelT, name: str, index: int, stay_int8: bool) -> int:
         raise UserError(
             f"output {name} is {schema.dtype(tensor)}, expected int8 or float32{ADVICE}"
         )
-    if shape[:-1] not in ((1,), (1, 1, 1)) or shape[-1] < 2:
+    if shape[:-1] not in _BEFORE_CLASSES or shape[-1] < 2:
         raise UserError(
             f"output {name} is of shape {shape}, expected (1, classes) with two classes or more"
             f"{ADVICE}"
@@ -127,6 +133,24 @@ def _scores(model: fb.ModelT, name: str, index: int, stay_int8: bool) -> int:
             f"abort beyond {MOST_INT8_CLASSES}; leave the network float32{ADVICE}"
         )
     return _add_softmax(model, index)
+
+
+def _int8_logits(model: fb.ModelT, index: int) -> tuple[int, float] | None:
+    """Int8 logits behind an output that is their softmax in float32, and its beta."""
+    main = model.subgraphs[0]
+    op = producer(main, index)
+    while op is not None and schema.op_name(model, op) in {*_CONVERSIONS, "RESHAPE"}:
+        op = producer(main, int(op.inputs[0]))
+    if op is None or schema.op_name(model, op) != "SOFTMAX":
+        return None
+    before = producer(main, int(op.inputs[0]))
+    if before is None or schema.op_name(model, before) != "DEQUANTIZE":
+        return None
+    logits = int(before.inputs[0])
+    shape = schema.shape(main.tensors[logits])
+    if shape[:-1] not in _BEFORE_CLASSES or not 2 <= shape[-1] <= MOST_INT8_CLASSES:
+        return None
+    return logits, op.builtinOptions.beta
 
 
 def _behind_reshapes(model: fb.ModelT, index: int) -> fb.OperatorT | None:
@@ -156,7 +180,7 @@ def _is_made_of_scores(model: fb.ModelT, index: int) -> bool:
     return True
 
 
-def _add_softmax(model: fb.ModelT, logits: int) -> int:
+def _add_softmax(model: fb.ModelT, logits: int, beta: float = 1.0) -> int:
     main = model.subgraphs[0]
     scores = copy.copy(main.tensors[logits])
     scores.name = schema.text(scores.name) + "/softmax"
@@ -169,7 +193,7 @@ def _add_softmax(model: fb.ModelT, logits: int) -> int:
     op = fb.OperatorT(schema.operator_code(model, softmax, _SOFTMAX_VERSION))
     op.inputs = np.array([logits], np.int32)
     op.outputs = np.array([len(main.tensors) - 1], np.int32)
-    op.builtinOptions = fb.SoftmaxOptionsT(beta=1.0)
+    op.builtinOptions = fb.SoftmaxOptionsT(beta=beta)
     op.builtinOptionsType = fb.BuiltinOptions.SoftmaxOptions
     main.operators.append(op)
     return int(op.outputs[0])

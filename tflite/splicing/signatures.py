@@ -1,13 +1,14 @@
-"""Choosing one of a file's signatures: a graph each, or several on one graph."""
+"""Choosing one of a file's signatures, a graph each or several on one graph, and of its outputs."""
 
 import copy
+from collections.abc import Sequence
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.errors import UserError
 from eexit_tf.tflite import schema
-from eexit_tf.tflite.lineage import prune
+from eexit_tf.tflite.lineage import prune, resolve
 from eexit_tf.tflite.splicing.stages import check_without_branches
 
 
@@ -15,7 +16,7 @@ def select(model: fb.ModelT, name: str | None = None) -> fb.ModelT:
     """The model with one signature, the graph of that one, and what its outputs need.
 
     Args:
-        model: what `flatbuffer.read` gave; it is not changed. Without signatures it is returned.
+        model: of sound structure; it is not changed. Without signatures it is returned.
         name: of the signature; not needed if there is only one.
 
     Raises:
@@ -46,6 +47,28 @@ def select(model: fb.ModelT, name: str | None = None) -> fb.ModelT:
         tensor = schema.text(graph.tensors[index].name)
         raise UserError(f"signature {name} leaves out the input {tensor}, which its outputs need")
     schema.sign(model, inputs, outputs)
+    return model
+
+
+def keep(model: fb.ModelT, exits: Sequence[str]) -> fb.ModelT:
+    """The model with these outputs alone, and what they need.
+
+    Args:
+        model: with one graph; it is not changed.
+        exits: names of outputs, see `resolve`.
+
+    Raises:
+        UserError: there is no such output.
+    """
+    chosen = {resolve(model, name) for name in exits}
+    outputs = {n: i for n, i in schema.outputs_by_name(model).items() if i in chosen}
+    inputs = schema.inputs_by_name(model)
+    model = copy.copy(model)
+    main = copy.copy(model.subgraphs[0])
+    main.outputs = np.array(list(outputs.values()), np.int32)
+    model.subgraphs = [main, *model.subgraphs[1:]]
+    schema.sign(model, inputs, outputs)
+    prune(model)
     return model
 
 
