@@ -174,7 +174,7 @@ def test_a_search_with_a_worker_survives_all_and_ends_like_one_without(
     worker = searches.began(1)
     front = CliRunner().invoke(cli, ["front", str(searches.output)])
     assert front.exit_code == 0, front.output
-    assert "of 1 trials" in front.output
+    assert "of 1 trial," in front.output
     chief.send_signal(signal.SIGINT)
     said, _ = chief.communicate(timeout=PATIENCE)
     assert chief.returncode == 1
