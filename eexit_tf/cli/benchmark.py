@@ -64,8 +64,9 @@ def benchmark(
 ) -> None:
     """Run samples of the test data on a device, one by one, and the last exit alone beside.
 
-    Under QEMU time is counted in instructions, so that figures repeat exactly. If the device
-    fails on the way, what was measured is shown and written all the same.
+    On the host both networks run a sample three times before the next one, and the least time
+    counts. Under QEMU time is counted in instructions, so that figures repeat exactly. If the
+    device fails on the way, what was measured is shown and written all the same.
     """
     from eexit_tf.data import load
     from eexit_tf.errors import UserError

@@ -20,6 +20,7 @@ class Board:
     """
 
     unit: str
+    turn: int | None = None
 
     def __init__(
         self, firmware: Firmware, networks: Sequence[Network], environment: Mapping[str, str]

@@ -84,10 +84,12 @@ class Device(Protocol):
     Attributes:
         unit: of the latencies, `us` (microseconds) or `instructions`.
         environment: what the figures depend on, by name.
+        turn: how many samples one network is run on before it is the next one's turn; all if None.
     """
 
     unit: str
     environment: Mapping[str, str]
+    turn: int | None
 
     def select(self, network: int) -> int:
         """Make one of the networks ready; returns how many bytes of arena it takes."""
