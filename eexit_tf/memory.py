@@ -14,7 +14,7 @@ class Needs:
     Attributes:
         flash: of the file.
         persistent: of the arena, for as long as the network is set up.
-        planning: of the arena, only while it is set up, when no feature map is there yet.
+        planning: of the arena, only while memory is planned, when no feature map is there yet.
     """
 
     flash: int = 0
@@ -39,6 +39,9 @@ class ExitMemory:
         trunk_peaks: the most bytes of feature maps that live at a time up to each tap.
         early_peaks: the same of each head, beside what the backbone needs to go on.
         last_peaks: of each head where it is the last one.
+        trunk_preparation: the most bytes of the arena that an operator up to each tap takes while
+            it is prepared, when there is no feature map yet.
+        head_preparation: the same of each head.
     """
 
     trunks: tuple[Needs, ...]
@@ -46,6 +49,8 @@ class ExitMemory:
     trunk_peaks: tuple[int, ...]
     early_peaks: tuple[int, ...]
     last_peaks: tuple[int, ...]
+    trunk_preparation: tuple[int, ...]
+    head_preparation: tuple[int, ...]
 
     def flash_bytes(self, chosen: Sequence[int]) -> int:
         """Of the file with just these exits (ascending indices)."""
@@ -56,8 +61,9 @@ class ExitMemory:
         *early, last = chosen
         needs = self._needs(chosen)
         peaks = [self.early_peaks[index] for index in early]
-        peak = max(*peaks, self.trunk_peaks[last], self.last_peaks[last], needs.planning)
-        return aligned(peak + needs.persistent)
+        peak = max(*peaks, self.trunk_peaks[last], self.last_peaks[last])
+        preparation = max(self.trunk_preparation[last], *(self.head_preparation[i] for i in chosen))
+        return aligned(max(peak, preparation, needs.planning) + needs.persistent)
 
     def _needs(self, chosen: Sequence[int]) -> Needs:
         heads = (self.heads[index] for index in chosen)

@@ -2,8 +2,12 @@
 
 Operators add up in the file and in what persists of the arena. Feature maps take turns: what
 counts is the largest set of them that lives at a time, which the memory plan of a compiled file
-reaches. `benchmarks/memory_estimates.py` holds the estimates against files; the constants are set
-so that they are seldom too low.
+reaches. While TFLM sets a small network up, it needs more than the maps do.
+
+How a network will be quantised is not known yet. `qat` puts a `QUANTIZE` behind pooling, as each
+map is trained with a range of its own, and `ptq` gives classifiers a scale for each class: the
+constants have room for both. They are set so that estimates are seldom too low;
+`benchmarks/memory_estimates.py` holds them against files.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
@@ -14,15 +18,15 @@ from types import MappingProxyType
 from eexit_tf.blueprints import Kind, Unit
 from eexit_tf.memory import ExitMemory, Needs, aligned
 
-NETWORK = Needs(1780, 410)
-EXIT = Needs(900, 1130, 950)
+NETWORK = Needs(1830, 420)
+EXIT = Needs(930, 1110, 970)
 """With its classifier and its decision."""
-CONVOLUTION, WINDOW = Needs(190, 240, 140), Needs(200, 150, 55)
+CONVOLUTION, WINDOW = Needs(197, 244, 122), Needs(285, 270, 100)
 OPERATORS: Mapping[Kind, Needs] = MappingProxyType(
     {
         "conv": CONVOLUTION,
         "depthwise": CONVOLUTION,
-        "add": Needs(180, 160, 85),
+        "add": Needs(150, 165, 150),
         "average": WINDOW,
         "maximum": WINDOW,
         "move": WINDOW,
@@ -32,11 +36,19 @@ CHANNELS: Mapping[Kind, Needs] = MappingProxyType(
     {"conv": Needs(18, 8), "depthwise": Needs(18, 8), "classify": Needs(14, 8)}
 )
 """Of each output channel or class. Each parameter is a byte of flash beside it."""
+LABEL = 18
+"""Bytes of flash of each class's name, which the file has twice: five or six letters fit."""
+PREPARATION, PREPARATION_CHANNEL = 1248, 16
+"""Bytes of TFLM's descriptions of one operator's tensors, and of their scales; see
+`tflite.arena`."""
 NOTHING = Needs()
 
 
 def exit_memory(
-    order: Sequence[Unit], trunks: Sequence[Set[Unit]], heads: Sequence[Set[Unit]]
+    order: Sequence[Unit],
+    trunks: Sequence[Set[Unit]],
+    heads: Sequence[Set[Unit]],
+    classes: int,
 ) -> ExitMemory:
     """Estimate it from what is executed.
 
@@ -44,6 +56,7 @@ def exit_memory(
         order: all units, each behind those that it reads.
         trunks: what each exit shares with others, each containing the one before.
         heads: what each exit alone needs.
+        classes: how many there are.
     """
     place = {unit: number for number, unit in enumerate(order)}
     maps: dict[Unit, Unit] = {}
@@ -72,11 +85,13 @@ def exit_memory(
         last_peaks.append(peak(head, taken, set()))
         crossing = kept
     return ExitMemory(
-        trunks=tuple(accumulate(map(_total, stages), initial=NETWORK))[1:],
+        trunks=tuple(accumulate(map(_total, stages), initial=NETWORK + Needs(LABEL * classes)))[1:],
         heads=tuple(EXIT + _total(head) for head in heads),
         trunk_peaks=tuple(accumulate(trunk_peaks, max)),
         early_peaks=tuple(early_peaks),
         last_peaks=tuple(last_peaks),
+        trunk_preparation=tuple(map(_preparation, trunks)),
+        head_preparation=tuple(map(_preparation, heads)),
     )
 
 
@@ -110,3 +125,8 @@ def _unit_needs(unit: Unit) -> Needs:
         operator.persistent + channels * channel.persistent,
         operator.planning,
     )
+
+
+def _preparation(units: Iterable[Unit]) -> int:
+    widest = max((unit.shape[2] for unit in units if unit.kind in CHANNELS), default=0)
+    return PREPARATION + PREPARATION_CHANNEL * widest

@@ -196,14 +196,15 @@ def described_costs(exits: Mapping[Exit, Unit]) -> ExitCosts:
                 f"contains the other, so neither comes first; tap the backbone along one path"
             )
     trunks, heads, in_order = zip(*entries, strict=True)
+    classes = next(iter(exits.values())).shape[2]
     return ExitCosts(
         exits=in_order,
         trunk_macs=tuple(map(_macs, trunks)),
         head_macs=tuple(map(_macs, heads)),
         trunk_params=tuple(map(_params, trunks)),
         head_params=tuple(map(_params, heads)),
-        decision=costs.decision_macs(next(iter(exits.values())).shape[2]),
-        memory=exit_memory(list(needs), trunks, heads),
+        decision=costs.decision_macs(classes),
+        memory=exit_memory(list(needs), trunks, heads, classes),
     )
 
 

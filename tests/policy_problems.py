@@ -63,10 +63,13 @@ def some_memory(exits: int, rng: np.random.Generator) -> ExitMemory:
         return rng.integers(1, 9, (exits, 3))
 
     trunk, last, more = rng.integers(0, 90, (3, exits))
+    trunk_preparation, head_preparation = rng.integers(0, 90, (2, exits))
     return ExitMemory(
         trunks=needs(sizes().cumsum(axis=0)),
         heads=needs(sizes()),
         trunk_peaks=tuple(np.sort(trunk).tolist()),
         early_peaks=tuple((last + more).tolist()),
         last_peaks=tuple(last.tolist()),
+        trunk_preparation=tuple(np.sort(trunk_preparation).tolist()),
+        head_preparation=tuple(head_preparation.tolist()),
     )
