@@ -47,6 +47,15 @@ def test_the_front_of_all_trials_is_what_none_dominates_and_as_sure_as_the_least
     assert archive().front() == Front((), 0, 0.0)
 
 
+def test_what_was_missed_matters_as_far_as_it_beats_the_points_of_other_trials() -> None:
+    sure = front("0", (10, 0.5), (50, 0.75))
+    missed = front("1", (20, 0.25), (60, 0.6875), gap=0.125)
+    # At 60 up to 0.8125 for 0.75; what costs 20 is hopeless.
+    assert archive(sure=sure, missed=missed).front().gap == 0.0625
+    assert archive(sure=front("0", (10, 0.9)), missed=missed).front().gap == 0
+    assert archive(sure=sure, missed=front("1", gap=0.125)).front().gap == 0.125
+
+
 def test_the_gain_of_a_trial_is_what_would_be_lost_without_it() -> None:
     trials = archive(
         cheap=front("0", (10, 0.5)), dear=front("1", (100, 0.8)), worse=front("2", (100, 0.5))

@@ -1,9 +1,11 @@
 """Fronts of finished trials, and the front over all of them."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from eexit_tf.files import parsing, write_json
 from eexit_tf.pareto import hypervolume_gain, pareto_front
@@ -50,13 +52,17 @@ class Archive:
     reference_macs: tuple[float, float]
 
     def front(self) -> Front:
-        """The points of all trials that no point of any trial dominates, bounds or not."""
+        """The points of all trials that no point of any trial dominates, bounds or not.
+
+        What the search missed in a trial matters as far as it is above the points of the others.
+        """
         points = [point for front in self.fronts.values() for point in front]
-        kept = pareto_front([p.val_accuracy for p in points], [p.mean_macs for p in points])
+        ranked = pareto_front([p.val_accuracy for p in points], [p.mean_macs for p in points])
+        kept = tuple(points[i] for i in ranked)
         return Front(
-            tuple(points[i] for i in kept),
+            kept,
             sum(front.evaluated_policies for front in self.fronts.values()),
-            max((front.gap for front in self.fronts.values()), default=0.0),
+            max((_gap(front, kept) for front in self.fronts.values()), default=0.0),
         )
 
     def gain(self, trial: str) -> float:
@@ -67,6 +73,15 @@ class Archive:
     def pairs(self, trial: str) -> tuple[tuple[float, float], ...]:
         """(mean MACs, accuracy) of a trial's points; none of a trial that brought no front."""
         return tuple(pairs(self.fronts.get(trial, ())))
+
+
+def _gap(front: Front, kept: Sequence[OperatingPoint]) -> float:
+    """The most accuracy by which a policy that the front's search missed beats the kept points."""
+    if not front.gap or not front.points:
+        return front.gap
+    place = np.searchsorted([p.mean_macs for p in kept], [p.mean_macs for p in front], side="right")
+    lead = np.array([p.val_accuracy for p in kept])[place - 1] - [p.val_accuracy for p in front]
+    return max(front.gap - float(lead.min()), 0.0)
 
 
 def pairs(points: Iterable[OperatingPoint]) -> list[tuple[float, float]]:
