@@ -31,8 +31,8 @@ def attach_exits(
         name is its `Exit.name`.
 
     Raises:
-        UserError: no such layer or head, an exit twice, no or other classes, taps none of which
-            comes first, or a backbone of Keras 3.
+        UserError: no such layer or head, an exit twice, no, other or fewer than two classes, taps
+            none of which comes first, or a backbone of Keras 3.
     """
     refuse_keras3(backbone)
     own = _own_classifier(backbone)
@@ -43,6 +43,8 @@ def attach_exits(
                 f"so attach_exits needs classes=…"
             )
         classes = int(own.shape[-1])
+    if classes < 2:
+        raise UserError(f"exits tell two classes or more apart, but classes is {classes}")
     if own is not None and classes != own.shape[-1]:
         raise UserError(
             f"{backbone.name} ends in a classifier of {own.shape[-1]} classes, where {classes} "

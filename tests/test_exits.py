@@ -116,6 +116,7 @@ def test_a_backbone_without_heads_of_ours_is_not_frozen(make: Callable) -> None:
         ([Exit("block1", "antlers")], 3, "unknown head 'antlers'"),
         ([Exit("block1", "conv3_conv3_conv3_dense")], 3, "one or two modules"),
         ([Exit("block1")], None, "needs classes="),
+        ([Exit("block1")], 1, "two classes or more apart, but classes is 1"),
         ([], 3, "no exits given"),
         ([Exit("block1"), Exit("block1")], 3, "an exit is given twice"),
     ],
