@@ -3,6 +3,7 @@
 import functools
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import keras_tuner
 import numpy as np
@@ -325,8 +326,10 @@ class Refusing(keras_tuner.HyperModel):
 
 
 class Infeasible(keras_tuner.HyperModel):
+    tried: ClassVar[list[int]] = []
+
     def build(self, hp):
-        hp.Choice("width", [2, 4])
+        self.tried.append(hp.Choice("width", [2, 4]))
         raise keras_tuner.errors.FailedTrialError("none will do")
 
 

@@ -1,11 +1,15 @@
 """What goes wrong in the user's own code during a search."""
 
+import sys
 from pathlib import Path
 
 import pytest
 from conftest import Run
 
+from eexit_tf.bounds import Bounds
 from eexit_tf.own_functions import OwnFunctionError
+from eexit_tf.tuners.failures import InfeasibleError
+from eexit_tf.tuners.own_space import HyperModelSpace
 
 pytestmark = pytest.mark.usefixtures("mine")
 
@@ -20,6 +24,17 @@ def test_networks_that_cannot_be_built_are_left_out(
     assert "Traceback" not in run.stderr
     lines = [line for line in run.stderr.splitlines() if line.startswith("trial ")]
     assert sorted(line.split(":")[1] for line in lines) == [" width 4", " width 8"]
+
+
+def test_a_network_that_cannot_be_built_is_not_tried_again() -> None:
+    space = HyperModelSpace((8, 8, 1), 10, Bounds(), spec="mine:Infeasible")
+    tried = sys.modules["mine"].Infeasible.tried
+    tried.clear()
+    for width in (2, 4, 2, 4):
+        assert space.rejected({"width": width})
+    with pytest.raises(InfeasibleError, match="none will do"):
+        space.costs({"width": 4})
+    assert tried == [2, 4]
 
 
 def test_a_file_that_the_users_code_misses_is_not_taken_for_a_wrong_path_of_ours(

@@ -1,7 +1,5 @@
 """The search space around a backbone that the user brings: its exits and their heads."""
 
-from typing import Any
-
 import keras_tuner
 
 from eexit_tf.blueprints import Unit
@@ -18,7 +16,7 @@ from eexit_tf.taps import clean_taps
 from eexit_tf.tuners import head_choices
 from eexit_tf.tuners.candidates import CandidateSpace, Values
 from eexit_tf.tuners.networks import Part
-from eexit_tf.tuners.own_space import FINE_TUNING_RATE, OwnSpace
+from eexit_tf.tuners.own_space import FINE_TUNING_RATE, Key, OwnSpace
 from eexit_tf.vocabulary import NAME_SEPARATOR, Exit
 
 
@@ -49,10 +47,9 @@ class BackboneSpace(OwnSpace):
         if train == "all" and not model.tunable:
             self.learning_rate = FINE_TUNING_RATE
         self.discover()
-        self._own_choices = list(self._hyperparameters.space)
         if not self._own_choices:  # one backbone for all
             self.candidates = CandidateSpace.candidates
-        self._backbones: dict[tuple[Any, ...], tuple[list[Unit], dict[Exit, Unit]]] = {}
+        self._backbones: dict[Key, tuple[list[Unit], dict[Exit, Unit]]] = {}
         for choice in self._own_choices:
             if choice.name in head_choices.NAMES:
                 raise UserError(
@@ -113,8 +110,7 @@ class BackboneSpace(OwnSpace):
 
     def costs(self, values: Values) -> ExitCosts:
         """Without building heads: of one backbone there are many with other heads."""
-        chosen = {p.name: values[p.name] for p in self._own_choices}
-        key = tuple(sorted(chosen.items()))
+        key = self._key(values)
         if key not in self._backbones:
             self._backbones[key] = _described(self._made(values))
         taps, own = self._backbones[key]

@@ -5,7 +5,7 @@ from abc import abstractmethod
 from typing import Any
 
 import keras_tuner
-from keras_tuner.engine.hyperparameters import Choice
+from keras_tuner.engine.hyperparameters import Choice, HyperParameter
 
 from eexit_tf.bounds import Bounds
 from eexit_tf.costs import ExitCosts
@@ -27,6 +27,8 @@ CANDIDATES_BUILT = 30
 """To build a network takes far longer than to describe one."""
 BEYOND = 1.1
 """How many times what the costliest network costs a cost may be that counts."""
+Key = tuple[tuple[str, Any], ...]
+"""Names and values of hyperparameters."""
 
 
 class OwnSpace(CandidateSpace):
@@ -37,7 +39,9 @@ class OwnSpace(CandidateSpace):
     def __init__(self, input_shape: tuple[int, int, int], classes: int, bounds: Bounds) -> None:
         super().__init__(input_shape, classes, bounds)
         self._hyperparameters = keras_tuner.HyperParameters()
-        self._costs: dict[tuple[Any, ...], ExitCosts] = {}
+        self._own_choices: list[HyperParameter] = []
+        self._costs: dict[Key, ExitCosts] = {}
+        self._infeasible: dict[Key, str] = {}
 
     @abstractmethod
     def _make(self, hp: keras_tuner.HyperParameters) -> keras.Model:
@@ -75,6 +79,7 @@ class OwnSpace(CandidateSpace):
                 hp.values = self.active(self._defaults() | {choice.name: value})
                 self._look()
         hp.values = self._defaults()
+        self._own_choices = list(hp.space)
 
     def _look(self) -> None:
         with contextlib.suppress(InfeasibleError):
@@ -99,7 +104,7 @@ class OwnSpace(CandidateSpace):
         return own_choices.active(self._hyperparameters.space, values)
 
     def costs(self, values: Values) -> ExitCosts:
-        key = tuple(sorted(self.canonical(values).items()))
+        key = self._key(values)
         if key not in self._costs:
             self._costs[key] = exit_costs(self.full_network(values))
         return self._costs[key]
@@ -160,18 +165,31 @@ class OwnSpace(CandidateSpace):
         """As `_make`, from plain values.
 
         Raises:
-            InfeasibleError: the model cannot be built.
+            InfeasibleError: the model cannot be built; not tried again, as TensorFlow waits for
+                seconds before it says that there is no memory.
             UserError: a hyperparameter turns up that `discover` did not see.
         """
+        key = self._key(values)
+        if key in self._infeasible:
+            raise InfeasibleError(self._infeasible[key])
         hp = self._hyperparameters.copy()
         hp.values = self.active(values)
-        model = self._run(hp)
+        try:
+            model = self._run(hp)
+        except InfeasibleError as error:
+            self._infeasible[key] = str(error)
+            raise
         if late := hp.space[len(self._hyperparameters.space) :]:
             raise UserError(
                 f"hyperparameter {late[0].name!r} is there for some values of others only, such as "
                 f"{values}; declare all of them whatever the values are"
             )
         return model
+
+    def _key(self, values: Values) -> Key:
+        """What tells models of the user's code apart."""
+        canonical = self.canonical(values)
+        return tuple((choice.name, canonical[choice.name]) for choice in self._own_choices)
 
 
 class HyperModelSpace(OwnSpace):
