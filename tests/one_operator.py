@@ -114,6 +114,7 @@ SOUND: Mapping[str, Operator] = {
     "HARD_SWISH": Operator((ROW,), ROW),
     "LEAKY_RELU": Operator((ROW,), ROW, fb.LeakyReluOptionsT(0.25)),
     "LOGISTIC": Operator((ROW,), SCORES),
+    "LOG_SOFTMAX": Operator((ROW,), Value((1, 6), scale=1 / 16, zero=127), fb.LogSoftmaxOptionsT()),
     "MAXIMUM": Operator((ROW, ROW), ROW),
     "MAX_POOL_2D": Operator((IMAGE,), Value((1, 2, 3, 3)), WINDOW),
     "MEAN": Operator((IMAGE, numbers(1, 2)), Value((1, 3)), REDUCE),
@@ -129,6 +130,15 @@ SOUND: Mapping[str, Operator] = {
     "SELECT_V2": Operator((TRUE, ROW, ROW), ROW),
     "SLICE": Operator((PAIR, numbers(1, 0), numbers(1, 2)), Value((1, 2))),
     "SOFTMAX": Operator((ROW,), SCORES, fb.SoftmaxOptionsT(1.0)),
+    "SPLIT": Operator((numbers(-1), PAIR), Value((2, 1)), fb.SplitOptionsT(3), more_outputs=2),
+    "SPLIT_V": Operator(
+        (PAIR, numbers(1, 1), numbers(0)), Value((1, 3)), fb.SplitVOptionsT(2), more_outputs=1
+    ),
+    "STRIDED_SLICE": Operator(
+        (PAIR, numbers(1, -3), numbers(2, 3), numbers(1, 2)),
+        Value((1, 2)),
+        fb.StridedSliceOptionsT(),
+    ),
     "SUB": Operator((ROW, ROW), ROW, fb.SubOptionsT()),
     "TANH": Operator((ROW,), Value((1, 6), scale=1 / 128)),
     "TRANSPOSE": Operator((PAIR, numbers(1, 0)), Value((3, 2))),

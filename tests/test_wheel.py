@@ -64,7 +64,9 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", wheel, cwd=home)
     where = "import sysconfig; print(sysconfig.get_path('purelib'))"
     clean = Path(run(python, "-I", "-c", where, cwd=home).strip())
-    (clean / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    # As a folder of packages of its own, with their `.pth` files: TFMOT needs that of setuptools.
+    there = f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n"
+    (clean / "dependencies.pth").write_text(there)
     return python
 
 

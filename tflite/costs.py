@@ -23,6 +23,9 @@ _FREE = {
     "QUANTIZE",
     "RESHAPE",
     "SLICE",
+    "SPLIT",
+    "SPLIT_V",
+    "STRIDED_SLICE",
     "TRANSPOSE",
 }
 _PARAMETERS = {

@@ -163,6 +163,12 @@ def softmax(place: Place) -> Iterator[str]:
             )
 
 
+def log_softmax(place: Place) -> Iterator[str]:
+    yield from same_shape(place)
+    if place.inputs[0].type == INT8:
+        yield from _fixed_scale(place.outputs[0], 1 / 16, 127)
+
+
 def logistic(place: Place) -> Iterator[str]:
     yield from same_shape(place)
     if place.inputs[0].type == INT8:

@@ -10,7 +10,7 @@ from types import MappingProxyType, NoneType
 from ai_edge_litert import schema_py_generated as fb
 
 from eexit_tf.tflite import schema
-from eexit_tf.tflite.checks import layers, tensors
+from eexit_tf.tflite.checks import layers, parts, tensors
 from eexit_tf.tflite.checks.place import Place
 
 _FUSABLE = {
@@ -89,6 +89,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "IF": (1, 256, 0, fb.IfOptionsT, tensors.branch),
         "LEAKY_RELU": (1, 1, 1, fb.LeakyReluOptionsT, layers.leaky_relu),
         "LOGISTIC": (1, 1, 1, None, layers.logistic),
+        "LOG_SOFTMAX": (1, 1, 1, (fb.LogSoftmaxOptionsT, NoneType), layers.log_softmax),
         "MAXIMUM": (2, 2, 1, None, tensors.largest_or_smallest),
         "MAX_POOL_2D": (1, 1, 1, fb.Pool2DOptionsT, layers.pool),
         "MEAN": (2, 2, 1, fb.ReducerOptionsT, tensors.reduce),
@@ -102,8 +103,11 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "RELU6": (1, 1, 1, None, layers.same_shape),
         "RESHAPE": (1, 2, 1, (fb.ReshapeOptionsT, NoneType), tensors.reshape),
         "SELECT_V2": (3, 3, 1, None, tensors.select),
-        "SLICE": (3, 3, 1, None, tensors.cut_out),
+        "SLICE": (3, 3, 1, None, parts.cut_out),
         "SOFTMAX": (1, 1, 1, fb.SoftmaxOptionsT, layers.softmax),
+        "SPLIT": (2, 2, 0, fb.SplitOptionsT, parts.split),
+        "SPLIT_V": (3, 3, 0, fb.SplitVOptionsT, parts.split_by_sizes),
+        "STRIDED_SLICE": (4, 4, 1, fb.StridedSliceOptionsT, parts.cut_with_strides),
         "SUB": (2, 2, 1, fb.SubOptionsT, tensors.add),
         "TANH": (1, 1, 1, None, layers.tanh),
         "TRANSPOSE": (2, 2, 1, None, tensors.transpose),

@@ -56,9 +56,8 @@ def same_type(*tensors: fb.TensorT, types: Iterable[int] = (INT8, FLOAT)) -> Ite
 
 
 def same_quantisation(place: Place) -> Iterator[str]:
-    y = place.outputs[0]
-    given = [t for t in place.inputs if t.type == INT8]
-    if y.type == INT8 and any(schema.quantization(t) != schema.quantization(y) for t in given):
+    tensors = (tensor for tensor in (*place.inputs, *place.outputs) if tensor.type == INT8)
+    if len({schema.quantization(tensor) for tensor in tensors}) > 1:
         yield "inputs and output differ in quantisation, which TFLM does not take"
 
 

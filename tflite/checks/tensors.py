@@ -104,25 +104,6 @@ def arg_max(place: Place) -> Iterator[str]:
         yield f"the output should be {expected}"
 
 
-def cut_out(place: Place) -> Iterator[str]:
-    x, y = place.inputs[0], place.outputs[0]
-    yield from same_type(x, y)
-    rank = len(schema.shape(x))
-    begin, size = (place.data(tensor) for tensor in place.inputs[1:])
-    if begin is None or size is None or rank > 4:
-        yield "begin and size are not constant, or there are more than four dimensions"
-        return
-    if not schema.shape(place.inputs[1]) == schema.shape(place.inputs[2]) == (rank,):
-        yield f"begin and size are not of {rank} numbers"
-        return
-    begins, sizes = begin.tolist(), size.tolist()
-    parts = zip(begins, sizes, schema.shape(x), strict=True)
-    if any(b < 0 or s < 1 or b + s > whole for b, s, whole in parts):
-        yield f"from {begins} on there are no {sizes}"
-    if schema.shape(y) != tuple(sizes):
-        yield f"the output should be {sizes}"
-
-
 def reshape(place: Place) -> Iterator[str]:
     x, y = place.inputs[0], place.outputs[0]
     yield from same_type(x, y, types=(INT8, FLOAT, INT32))

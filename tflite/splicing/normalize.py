@@ -2,9 +2,10 @@
 
 * A float or uint8 input or output of an int8 network loses its `QUANTIZE` or `DEQUANTIZE`: the
   int8 tensor itself becomes the input or output.
-* Logits get a `SOFTMAX`. Its int8 output always has scale 1/256 and zero point -128, so exits of
-  different quantisation become comparable. So does a float32 `SOFTMAX` of int8 logits, which
-  converters leave that do not quantise it: otherwise an int8 network would end in float32.
+* Logits get a `SOFTMAX`, and so do those that an exit is the `LOG_SOFTMAX` of. Its int8 output
+  always has scale 1/256 and zero point -128, so exits of different quantisation become comparable.
+  So does a float32 `SOFTMAX` of int8 logits, which converters leave that do not quantise it:
+  otherwise an int8 network would end in float32.
 * What LiteRT and TFLM compute differently is written as what they compute alike: see
   `dense_as_conv` and `relu6_as_relu`.
 """
@@ -28,6 +29,7 @@ _BEFORE_CLASSES = ((1,), (1, 1, 1))
 _SOFTMAX_VERSION = 2
 _CONVERSIONS = {"DEQUANTIZE", "QUANTIZE"}
 _SCORES = {"LOGISTIC", "SOFTMAX"}
+_SOFTMAXES = {"LOG_SOFTMAX", "SOFTMAX"}
 _WEIGHING = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
 
 
@@ -116,14 +118,16 @@ def _scores(model: fb.ModelT, name: str, index: int, stay_int8: bool) -> int:
         )
     op = _behind_reshapes(model, index)
     made_by = "" if op is None else schema.op_name(model, op)
-    if op is not None and made_by == "SOFTMAX":
+    if op is not None and made_by in _SOFTMAXES:
         over = schema.shape(main.tensors[op.outputs[0]])[-1]
         if over != shape[-1]:
             raise UserError(
                 f"output {name} holds {shape[-1] // over} softmaxes over {over} scores each, "
                 f"expected one over all {shape[-1]}{ADVICE}"
             )
-        return index
+        if made_by == "SOFTMAX":
+            return index
+        index = int(op.inputs[0])
     if op is None or _is_made_of_scores(model, index):
         said = "an input" if op is None else f"{made_by}, with softmax or sigmoid scores behind it"
         raise UserError(f"output {name} comes from {said}; expected a softmax or logits{ADVICE}")
@@ -141,7 +145,7 @@ def _int8_logits(model: fb.ModelT, index: int) -> tuple[int, float] | None:
     op = producer(main, index)
     while op is not None and schema.op_name(model, op) in {*_CONVERSIONS, "RESHAPE"}:
         op = producer(main, int(op.inputs[0]))
-    if op is None or schema.op_name(model, op) != "SOFTMAX":
+    if op is None or schema.op_name(model, op) not in _SOFTMAXES:
         return None
     before = producer(main, int(op.inputs[0]))
     if before is None or schema.op_name(model, before) != "DEQUANTIZE":
@@ -150,7 +154,7 @@ def _int8_logits(model: fb.ModelT, index: int) -> tuple[int, float] | None:
     shape = schema.shape(main.tensors[logits])
     if shape[:-1] not in _BEFORE_CLASSES or not 2 <= shape[-1] <= MOST_INT8_CLASSES:
         return None
-    return logits, op.builtinOptions.beta
+    return logits, getattr(op.builtinOptions, "beta", 1.0)
 
 
 def _behind_reshapes(model: fb.ModelT, index: int) -> fb.OperatorT | None:

@@ -28,6 +28,7 @@ class MicroMutableOpResolver : public MicroOpResolver {
   TfLiteStatus AddHardSwish() { return add(); }
   TfLiteStatus AddIf() { return add(); }
   TfLiteStatus AddLeakyRelu() { return add(); }
+  TfLiteStatus AddLogSoftmax() { return add(); }
   TfLiteStatus AddLogistic() { return add(); }
   TfLiteStatus AddMaximum() { return add(); }
   TfLiteStatus AddMaxPool2D() { return add(); }
@@ -44,6 +45,9 @@ class MicroMutableOpResolver : public MicroOpResolver {
   TfLiteStatus AddSelectV2() { return add(); }
   TfLiteStatus AddSlice() { return add(); }
   TfLiteStatus AddSoftmax() { return add(); }
+  TfLiteStatus AddSplit() { return add(); }
+  TfLiteStatus AddSplitV() { return add(); }
+  TfLiteStatus AddStridedSlice() { return add(); }
   TfLiteStatus AddSub() { return add(); }
   TfLiteStatus AddTanh() { return add(); }
   TfLiteStatus AddTranspose() { return add(); }
