@@ -101,3 +101,9 @@ def test_a_card_replaces_nothing_but_a_card(tmp_path: Path) -> None:
     assert (tmp_path / "front.json").read_text() == "{}"
     for _ in range(2):
         model.save(tmp_path / "M.tflite")
+
+
+@pytest.mark.parametrize("name", ["m.json", "m.bin", "m"])
+def test_only_a_tflite_file_has_a_card(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match=f"{name} must end in .tflite"):
+        check_card_place(tmp_path / name)

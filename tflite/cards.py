@@ -29,8 +29,10 @@ def check_card_place(model: Path) -> None:
     """Refuse a name for a `.tflite` file whose card would replace something else.
 
     Raises:
-        UserError: says what is there.
+        UserError: says what is there, or that the name is not that of a `.tflite` file.
     """
+    if model.suffix != ".tflite":
+        raise UserError(f"{model} must end in .tflite")
     beside = card_path(model)
     if beside.exists() and read_card(beside) is None:
         raise UserError(

@@ -138,7 +138,8 @@ class CompiledModel:
         """Write the file and, beside it, its card with the suffix `.json`.
 
         Raises:
-            UserError: there is another file in the card's place.
+            UserError: the name does not end in `.tflite`, or there is another file in the card's
+                place.
         """
         path = Path(path)
         check_card_place(path)
