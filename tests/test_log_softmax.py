@@ -50,6 +50,15 @@ def test_in_float_as_well() -> None:
         np.testing.assert_allclose(found[name], expected[name], atol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(5,), (1, 1, 1, 1, 5)])
+def test_those_of_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
+    def end(logits):
+        return tf.reshape(tf.nn.log_softmax(tf.reshape(logits, shape)), (1, 5))
+
+    with pytest.raises(UserError, match=r"is the logarithm of a softmax over a tensor of shape \("):
+        normalize(convert(network(end)))
+
+
 def test_those_over_groups_are_no_scores_of_classes() -> None:
     grouped = convert(network(tf.nn.log_softmax, (5, 1)), int8=False)
     with pytest.raises(UserError, match="holds 5 softmaxes over 1 scores each"):

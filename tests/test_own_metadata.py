@@ -64,3 +64,13 @@ def test_metadata_that_does_not_fit_is_refused(change: dict, said: str) -> None:
     model.buffers[entry.buffer] = fb.BufferT(np.frombuffer(json.dumps(value).encode(), np.uint8))
     with pytest.raises(UserError, match=said):
         spliced.inspect(flatbuffer.write(model))
+
+
+def test_branches_that_do_not_lead_to_all_exits_are_refused() -> None:
+    multi = multi_exit(10, 3)
+    model = flatbuffer.read(splice.splice(multi, order_of(multi), [1, 2, 0]))
+    (branch,) = [op for op in model.subgraphs[0].operators if schema.op_name(model, op) == "IF"]
+    to = branch.builtinOptions
+    to.thenSubgraphIndex, to.elseSubgraphIndex = to.elseSubgraphIndex, to.thenSubgraphIndex
+    with pytest.raises(UserError, match="do not fit together"):
+        spliced.inspect(flatbuffer.write(model))

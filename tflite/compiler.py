@@ -128,8 +128,8 @@ def compile_file(
     """Make a static multi-exit file from anywhere self-exiting; exits in the order of cost.
 
     Args:
-        path: an int8 or float32 `.tflite` with one output an exit, softmax scores or logits;
-            it may have other outputs.
+        path: an int8 or float32 `.tflite` with one output an exit, softmax scores, their
+            logarithms or logits; it may have other outputs.
         thresholds: confidence to leave at, 0 to 1, for each exit but the last; rounded up to a
             multiple of 1/256, 255/256 at most, in a float32 network, too.
         exits: which outputs are exits, in any order; all if not given. Others, such as an

@@ -63,8 +63,8 @@ def compile(
 ) -> None:
     """Make MULTI_EXIT.tflite, a static file with one output an exit, self-exiting.
 
-    It may be int8 or float32, its outputs softmax scores or logits. Its exits are asked in the
-    order of their cost, also where --exits names them in another.
+    It may be int8 or float32, its outputs softmax scores, their logarithms or logits. Its exits
+    are asked in the order of their cost, also where --exits names them in another.
     """
     from eexit_tf.tflite.compiler import compile_file
     from eexit_tf.tflite.flatbuffer import read

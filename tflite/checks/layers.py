@@ -154,8 +154,7 @@ def softmax(place: Place) -> Iterator[str]:
         yield f"beta {beta} out of range"
     if x.type == INT8:
         yield from _fixed_scale(y, 1 / 256, -128)
-        if beta * x.quantization.scale[0] * (1 << 26) <= 1:
-            yield "the input's scale is too small"
+        yield from _representable(beta * x.quantization.scale[0])
         if schema.shape(x)[-1] > MOST_INT8_CLASSES:
             yield (
                 f"in int8 the runtimes abort beyond {MOST_INT8_CLASSES} classes; leave the network "
@@ -163,10 +162,17 @@ def softmax(place: Place) -> Iterator[str]:
             )
 
 
+def _representable(scale: float) -> Iterator[str]:
+    """Runtimes abort where an exponent's scale rounds to 0 in their fixed point."""
+    if scale * (1 << 26) <= 1:
+        yield "the input's scale is too small"
+
+
 def log_softmax(place: Place) -> Iterator[str]:
     yield from same_shape(place)
     if place.inputs[0].type == INT8:
         yield from _fixed_scale(place.outputs[0], 1 / 16, 127)
+        yield from _representable(place.inputs[0].quantization.scale[0])
 
 
 def logistic(place: Place) -> Iterator[str]:

@@ -7,6 +7,9 @@ from ai_edge_litert import schema_py_generated as fb
 from eexit_tf.tflite import schema
 from eexit_tf.tflite.checks.place import Place, same_quantisation, same_type
 
+MOST_STRIDE = 1 << 12
+"""TFLM counts in 32 bits, and runs over where a stride takes it beyond."""
+
 
 def cut_out(place: Place) -> Iterator[str]:
     x, y = place.inputs[0], place.outputs[0]
@@ -37,7 +40,7 @@ def cut_with_strides(place: Place) -> Iterator[str]:
     if len(limits) < len(given) or not 0 < len(shape) <= 4:
         yield "begin, end and strides are not constant, or there are more than four dimensions"
         return
-    if any(len(numbers) != len(shape) for numbers in limits):
+    if any(schema.shape(tensor) != (len(shape),) for tensor in place.inputs[1:]):
         yield f"begin, end and strides are not of {len(shape)} numbers"
         return
     if options.ellipsisMask or options.newAxisMask or options.offset:
@@ -48,8 +51,11 @@ def cut_with_strides(place: Place) -> Iterator[str]:
             mask >> axis & 1
             for mask in (options.shrinkAxisMask, options.beginMask, options.endMask)
         )
-        if stride < 1 or (one and (from_first or not -size <= begin < size)):
-            yield f"of {size} there is nothing from {begin} on in steps of {stride}"
+        if not 1 <= abs(stride) <= MOST_STRIDE:
+            yield f"a stride of {stride}, where up to {MOST_STRIDE} either way are supported"
+            return
+        if one and (stride != 1 or from_first or not -size <= begin < size):
+            yield f"of {size} there is no single one from {begin} on in steps of {stride}"
             return
         cut = slice(None if from_first else begin, None if to_last else end, stride)
         if not one:
@@ -69,8 +75,14 @@ def split_by_sizes(place: Place) -> Iterator[str]:
     yield from _parts(place, x, axis)
     told, over = place.data(sizes), place.data(axis)
     parts = [schema.shape(part) for part in place.outputs]
-    if told is None or over is None or told.tolist() != [part[over[0]] for part in parts]:
-        yield "the sizes told are not constant, or not those of the parts"
+    if told is None or over is None or schema.shape(sizes) != (len(parts),):
+        yield f"the sizes are not {len(parts)} constant numbers"
+        return
+    wanted, there = told.tolist(), [part[over[0]] for part in parts]
+    if wanted.count(-1) == 1:  # what the others leave
+        wanted[wanted.index(-1)] = there[wanted.index(-1)]
+    if wanted != there:
+        yield f"the parts should be of {told.tolist()}"
 
 
 def _parts(place: Place, x: fb.TensorT, axis: fb.TensorT) -> Iterator[str]:

@@ -128,9 +128,16 @@ def _scores(model: fb.ModelT, name: str, index: int, stay_int8: bool) -> int:
         if made_by == "SOFTMAX":
             return index
         index = int(op.inputs[0])
+        if schema.shape(main.tensors[index])[:-1] not in _BEFORE_CLASSES:
+            raise UserError(
+                f"output {name} is the logarithm of a softmax over a tensor of shape "
+                f"{schema.shape(main.tensors[index])}, expected (1, classes){ADVICE}"
+            )
     if op is None or _is_made_of_scores(model, index):
         said = "an input" if op is None else f"{made_by}, with softmax or sigmoid scores behind it"
-        raise UserError(f"output {name} comes from {said}; expected a softmax or logits{ADVICE}")
+        raise UserError(
+            f"output {name} comes from {said}; expected a softmax, its logarithm or logits{ADVICE}"
+        )
     if tensor.type == fb.TensorType.INT8 and shape[-1] > MOST_INT8_CLASSES:
         raise UserError(
             f"output {name} gives int8 logits of {shape[-1]} classes, but in int8 the runtimes "

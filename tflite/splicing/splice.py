@@ -42,8 +42,8 @@ def splice(
     in its metadata (see `spliced`).
 
     Args:
-        multi: a static `.tflite` file with one output an exit, softmax scores or logits, int8
-            or float32; it is brought to one form first (see `normalize`).
+        multi: a static `.tflite` file with one output an exit, softmax scores, their logarithms
+            or logits, int8 or float32; it is brought to one form first (see `normalize`).
         exits: output names in the order in which they are asked; others are left out, with
             everything that only they need.
         thresholds: int8, level - 128 (see `vocabulary`), one an exit; a sample leaves where

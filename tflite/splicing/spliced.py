@@ -216,9 +216,10 @@ def _inspect(model: fb.ModelT) -> Spliced:
 
 
 def _check_fit(model: fb.ModelT, found: Spliced) -> None:
-    """The network's outputs and thresholds must be those of its metadata."""
+    """The network's stages, outputs and thresholds must be those of its metadata."""
     main, named = model.subgraphs[0], schema.outputs_by_name(model)
-    fit = sorted(named) == sorted((SCORES, EXIT))
+    fit = _stages(model) == len(found.exits)
+    fit = fit and sorted(named) == sorted((SCORES, EXIT))
     fit = fit and schema.dtype(main.tensors[named[EXIT]]) == np.int32
     fit = fit and (
         found.labels is None
@@ -237,6 +238,15 @@ def _check_fit(model: fb.ModelT, found: Spliced) -> None:
         ]
     if not fit:
         raise UserError("the file's exits and thresholds do not fit together")
+
+
+def _stages(model: fb.ModelT) -> int:
+    """How many there are if no sample leaves early."""
+    graph, stages = model.subgraphs[0], 1
+    while branches := [op for op in graph.operators if schema.op_name(model, op) == "IF"]:
+        graph = model.subgraphs[branches[-1].builtinOptions.elseSubgraphIndex]
+        stages += 1
+    return stages
 
 
 def _threshold_tensors(model: fb.ModelT) -> list[fb.TensorT]:
