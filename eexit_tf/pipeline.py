@@ -12,6 +12,7 @@ from eexit_tf.data import Dataset, Samples
 from eexit_tf.errors import UserError
 from eexit_tf.fronts import SearchFront
 from eexit_tf.policies import policy_points, search_policies
+from eexit_tf.precision import check_bits
 from eexit_tf.reporter import SILENT, Reporter
 from eexit_tf.vocabulary import Front, OperatingPoint, counted
 
@@ -158,6 +159,7 @@ def convert(
     from eexit_tf.training import report_epochs
     from eexit_tf.tuners.winner import Winner
 
+    check_bits(method, backbone_bits, head_bits)
     directory, bounds = Path(directory), bounds or Bounds()
     found = SearchFront.load(directory)
     point = pick_point(found.front, pick, bounds)
@@ -166,7 +168,6 @@ def convert(
         f"point {point.id}: {point.val_accuracy:.2%} at {point.mean_macs:,.0f} mean MACs with "
         f"{counted(len(point.exits), 'exit')}"
     )
-    quantization.check_bits(method, backbone_bits, head_bits)
     winner = Winner(data, directory, point)
     if train_epochs:
         winner.train(train_epochs, seed=seed, reporter=reporter)

@@ -16,7 +16,7 @@ from eexit_tf.errors import UserError
 from eexit_tf.exits import exits_of
 from eexit_tf.keras import keras, tf
 from eexit_tf.network_costs import readers
-from eexit_tf.precision import check_float32
+from eexit_tf.precision import BITS, check_bits, check_float32
 from eexit_tf.stderr import captured_stderr
 from eexit_tf.tflite.model import Method, MultiExit
 from eexit_tf.training import checked, fit
@@ -30,9 +30,6 @@ EPOCHS = 10
 LEARNING_RATE = 2e-3
 """A quarter of the training's: the weights are only to settle on the int8 grid."""
 REPRESENTATIVE_SAMPLES = 256
-BITS = (8, 4)
-"""That weights may have; two of 4 bits make a byte of flash. Activations have 8, and depthwise
-weights too, which LiteRT cannot take with fewer, and which are few."""
 
 
 def quantize(
@@ -85,18 +82,6 @@ def quantize(
         # TFMOT put `quant_` before them, which an output's own name may begin with as well.
         net.output_names = names
     return MultiExit(_convert(net, train), exits, method)
-
-
-def check_bits(method: str, *bits: int) -> None:
-    """Refuse numbers of bits, or fewer than 8 that are not trained.
-
-    Raises:
-        UserError: says what goes.
-    """
-    if not set(bits) <= set(BITS):
-        raise UserError(f"weights may have 8 or 4 bits, not {' and '.join(map(str, bits))}")
-    if method == "ptq" and min(bits) < max(BITS):
-        raise UserError("weights of 4 bits are trained as such: quantise with qat, not ptq")
 
 
 def _set_bits(net: keras.Model, backbone_bits: int, head_bits: int) -> None:

@@ -83,9 +83,12 @@ def convert(
     from eexit_tf import pipeline
     from eexit_tf.data import load
     from eexit_tf.fronts import SearchFront
+    from eexit_tf.precision import check_bits
 
+    # Is refused before anything is loaded.
+    check_bits(method, int(backbone_bits), int(head_bits))
     found = SearchFront.load(directory)
-    pipeline.pick_point(found.front, pick, bounds)  # is refused before anything is loaded
+    pipeline.pick_point(found.front, pick, bounds)
     try:
         data = load(dataset or found.dataset)
     except UserError as error:
