@@ -142,7 +142,13 @@ class ExitCosts:
 
     def keep(self, chosen: Sequence[int], bounds: Bounds) -> bool:
         """Whether a network with just the chosen exits keeps the bounds that it can break."""
-        return bounds.allow(**self.size(chosen))
+        return bounds.allow(
+            max_macs=self.leave_macs(chosen)[-1],
+            params=self.params(chosen),
+            # Estimates take their time.
+            flash_bytes=None if bounds.max_flash is None else self.flash_bytes(chosen),
+            arena_bytes=None if bounds.max_arena is None else self.arena_bytes(chosen),
+        )
 
     def size(self, chosen: Sequence[int]) -> Size:
         """What a network with just the chosen exits is, however often they are taken."""

@@ -6,6 +6,8 @@ from numpy.typing import NDArray
 from eexit_tf.policy_search.tables import Flags, Words
 
 MOST_EXITS = 64
+FEW = 64
+"""Numbers a row that are summed one by one."""
 
 _GATHER = np.uint64(0x0102040810204080)
 """Times 8 bytes of 0 or 1, puts these bits into the highest byte."""
@@ -56,12 +58,14 @@ class ExitBits:
     ) -> NDArray[np.float64]:
         """(size, exits): for each row and exit, the weights of the row's numbers with its bit.
 
-        By bytes, of which there are fewer than exits.
-
         Args:
             rows: (numbers,), the row that each belongs to.
         """
-        columns = []
+        if len(numbers) < FEW * size:
+            number, bit = np.nonzero(self.flags(numbers))
+            each = np.bincount(rows[number] * self.exits + bit, weights[number], size * self.exits)
+            return each.reshape(size, self.exits)
+        columns = []  # by bytes, of which there are fewer than exits
         for byte in numbers.reshape(-1, 1).view(np.uint8).T:
             each = np.bincount(rows * 256 + byte, weights, size * 256).reshape(size, 256)
             columns.append(np.einsum("rb,bk->rk", each, _BITS))  # no BLAS: the same sums anywhere

@@ -17,6 +17,8 @@ Three things, all exact, keep that small:
   bound is reached.
 """
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,7 +34,7 @@ BATCH = 512
 RENEW = 6
 """Batches that are compared with the same known policies."""
 TOGETHER = 1 << 18
-"""Samples that are looked at together: few calls, and temporary arrays that still fit the cache."""
+"""Numbers that are looked at together: few calls, and temporary arrays that still fit the cache."""
 MEMORY_BYTES = 1 << 28
 """Of the boxes that wait."""
 
@@ -47,8 +49,9 @@ class Cuts:
     def __init__(
         self, tables: Tables, known: Known, allowed: Allowed, slack: int, effort: float
     ) -> None:
-        self.tables, self.known, self.allowed = tables, known, allowed
+        self.tables, self.known = tables, known
         self.effort, self.slack, self.missed = effort, slack, slack
+        self._keeps = cache(lambda code: allowed(_exits(code)))
         self._relaxation = Relaxation(self.tables, slack)
         self._waiting: Waiting[Boxes] = Waiting(1, BATCH, MEMORY_BYTES)
         self._age = 0
@@ -68,7 +71,8 @@ class Cuts:
             self._lines = Lines(self.known, self.slack)
         self._age += 1
         undecided = np.bitwise_count(boxes.undecided).sum(axis=1, dtype=np.int64)
-        group = np.cumsum(undecided + self.tables.samples // 16) // TOGETHER
+        numbers = undecided + self.tables.samples // 16 + self._relaxation.gains
+        group = np.cumsum(numbers) // TOGETHER
         for few in (boxes.take(group == number) for number in np.unique(group)):
             bounded = self._relaxation.bound(few, self._lines)
             self.effort -= bounded.numbers
@@ -93,9 +97,8 @@ class Cuts:
         used = asked.copy()
         used[np.arange(len(last)), last] = True
         codes = used @ (np.uint64(1) << np.arange(self.tables.exits, dtype=np.uint64))
-        _, first, which = np.unique(codes, return_index=True, return_inverse=True)
-        sets = (tuple(np.flatnonzero(used[row]).tolist()) for row in first)
-        return np.array([self.allowed(exits) for exits in sets], np.bool_)[which]
+        sets, which = np.unique(codes, return_inverse=True)
+        return np.array([self._keeps(code) for code in sets.tolist()], np.bool_)[which]
 
     def _cut(self, boxes: Boxes, bounded: Bounded, which: NDArray[np.intp]) -> Boxes:
         """The parts of some of the boxes: of their windows, of an interval, or all again."""
@@ -121,3 +124,8 @@ class Cuts:
         if lead:
             # Where too accurate a policy is asked for, leads count from that accuracy.
             self.missed = max(self.missed, lead + max(self.known.least, 0))
+
+
+def _exits(code: int) -> tuple[int, ...]:
+    """Those with a bit in the code."""
+    return tuple(j for j in range(code.bit_length()) if code >> j & 1)

@@ -29,6 +29,9 @@ class Relaxation:
 
     Args:
         slack: smaller leads, and equal ones, are of no interest.
+
+    Attributes:
+        gains: numbers that a box's functions of thresholds are held in.
     """
 
     def __init__(self, tables: Tables, slack: int) -> None:
@@ -36,6 +39,7 @@ class Relaxation:
         self.bits = bits = ExitBits(tables.exits)
         self.top = np.array([len(thresholds) for thresholds in tables.thresholds], np.int64)
         self.slots = int(self.top.max()) + 2
+        self.gains = self.exits * self.slots
         self.trunk = np.array(tables.costs.trunk_macs, np.int64)
         self.asking = np.array(tables.costs.head_macs, np.int64) + tables.costs.decision
         self._classes = bits.words(tables.classes.T)
@@ -109,14 +113,16 @@ class Relaxation:
         gain = np.bincount(
             at_first * self.slots + level + 1,
             staying - leaving,
-            len(boxes) * self.exits * self.slots,
-        ).reshape(*shape, self.slots)
-        np.cumsum(gain, axis=2, out=gain)
+            len(boxes) * self.gains,
+        )
+        gain = gain.reshape(*shape, self.slots).astype(np.float64, copy=False)
         # Exits that may be left out: asking costs at least this, of those who leave further on.
         # Who leaves there has paid for it already.
         sure = _from_here_on(boxes.leaves + charged) - boxes.leaves - charged
         asking = np.where(some & ~every, price * self.asking * sure, 0.0)
-        gain = gain - asking[:, :, None] * (np.arange(self.slots) <= self.top[:, None])
+        gain[:, :, 0] -= asking
+        gain[:, np.arange(self.exits), self.top + 1] += asking
+        np.cumsum(gain, axis=2, out=gain)
         most_gain = gain.max(axis=2)
         height = (
             boxes.right
