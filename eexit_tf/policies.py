@@ -25,6 +25,8 @@ from eexit_tf.vocabulary import LEVELS, ExitUse, Front, OperatingPoint
 TOLERANCE = 0.001
 """Accuracy that a search over one of many networks may miss; nothing at all with fewer than 1,000
 samples."""
+EFFORT = 1e9
+"""Numbers that a search may look at, about 1e8 a second."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ def search_policies(
     costs: ExitCosts,
     bounds: Bounds | None = None,
     tolerance: float = 0.0,
-    effort: float = 1e9,
+    effort: float = EFFORT,
 ) -> PolicySearch:
     """The Pareto front over all policies: every subset of the exits with every threshold.
 

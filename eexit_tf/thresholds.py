@@ -8,7 +8,7 @@ import numpy as np
 from eexit_tf.bounds import Bounds
 from eexit_tf.costs import ExitCosts
 from eexit_tf.outputs import ExitOutputs
-from eexit_tf.policies import PolicyScore, search_policies
+from eexit_tf.policies import EFFORT, PolicyScore, search_policies
 from eexit_tf.vocabulary import LEVELS, Exit
 
 
@@ -27,7 +27,7 @@ class BestThresholds:
 
 
 def best_thresholds(
-    outputs: ExitOutputs, leave_macs: Sequence[int], max_mean_macs: float, effort: float = 1e9
+    outputs: ExitOutputs, leave_macs: Sequence[int], max_mean_macs: float, effort: float = EFFORT
 ) -> BestThresholds | None:
     """The thresholds with the most right answers at no more mean MACs; the cheapest of equals.
 

@@ -17,13 +17,14 @@ from eexit_tf.keras import keras, seed_everything
 from eexit_tf.network_costs import exit_costs
 from eexit_tf.outputs import ExitOutputs
 from eexit_tf.pareto import hypervolume
-from eexit_tf.policies import TOLERANCE, policy_points, search_policies
+from eexit_tf.policies import policy_points
 from eexit_tf.training import fit, load_weights, save_weights, scores
 from eexit_tf.tuners.archive import pairs, save_front
 from eexit_tf.tuners.candidates import CandidateSpace
 from eexit_tf.tuners.failures import InfeasibleError, infeasible_networks
 from eexit_tf.tuners.oracle import OBJECTIVE, ParetoOracle
 from eexit_tf.tuners.stopping import StopHopeless
+from eexit_tf.tuners.trial_policies import trial_policies
 from eexit_tf.vocabulary import Front
 
 WEIGHTS = "network.weights.h5"
@@ -126,8 +127,7 @@ class ExitTuner(keras_tuner.Tuner):
             raise InfeasibleError("its outputs are not finite")
         outputs = ExitOutputs.from_scores(said, data.validation.y)
         costs = exit_costs(net)
-        # The other bounds are left out, so that points just beyond them guide the search.
-        found = search_policies(outputs, costs, bounds.of_structure, TOLERANCE)
+        found = trial_policies(outputs, costs, bounds)
         front = policy_points(found, outputs, costs, trial.trial_id)
         outputs.save(directory / OUTPUTS)
         save_weights(net, directory / WEIGHTS)
