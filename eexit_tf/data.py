@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from eexit_tf import sources
 from eexit_tf.errors import UserError
-from eexit_tf.raw_checks import Part, checked_names, checked_parts
+from eexit_tf.raw_checks import Part, checked_labels, checked_names, checked_parts
 from eexit_tf.sources import Raw
 
 SPLIT_SEED = 20240131
@@ -46,19 +46,28 @@ class Samples(NamedTuple):
         return Samples(self.x[picked], self.y[picked])
 
 
-def check_labels(labels: NDArray[np.integer], classes: int) -> None:
-    """Refuse samples that a network of so many classes cannot be asked about.
+def labelled(samples: tuple[Any, Any], classes: int) -> Samples:
+    """Samples that a network of so many classes can be asked about.
+
+    Args:
+        samples: inputs, and labels (samples,) or (samples, 1).
+
+    Returns:
+        The same, with int64 labels (samples,).
 
     Raises:
-        UserError: there are none, or labels are not from 0 to classes - 1.
+        UserError: there are none, not as many labels as inputs, or labels are not from 0 to
+            classes - 1.
     """
-    if not len(labels):
+    x, y = samples
+    y = checked_labels("the samples", y)
+    if not len(y):
         raise UserError("expected labelled samples, got none")
-    low, high = labels.min(), labels.max()
-    if low < 0:
-        raise UserError(f"the data has labels from {low} on, expected from 0")
-    if high >= classes:
-        raise UserError(f"the data has labels up to {high}, the network only {classes} classes")
+    if y.max() >= classes:
+        raise UserError(f"the data has labels up to {y.max()}, the network only {classes} classes")
+    if len(x) != len(y):
+        raise UserError(f"there are {len(x)} inputs and {len(y)} labels; expected as many")
+    return Samples(np.asarray(x), y)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,10 @@ They are written beside their place, then renamed.
 """
 
 import contextlib
+import errno
 import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -21,10 +23,12 @@ def read_bytes(path: Path | str) -> bytes:
     Raises:
         UserError: it cannot be read.
     """
+    path = Path(path)
     try:
-        return Path(path).read_bytes()
-    except IsADirectoryError as error:
-        raise UserError(f"cannot read {path}: it is a folder, expected a file") from error
+        if path.exists() and not path.is_file():  # a pipe or a device may never end
+            what = "a folder" if path.is_dir() else "no regular file"
+            raise UserError(f"cannot read {path}: it is {what}, expected a file")
+        return path.read_bytes()
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
 
@@ -55,19 +59,26 @@ def parsing(path: Path, what: str) -> Iterator[None]:
 
 
 def write_bytes(path: Path | str, content: bytes) -> Path:
-    """Write ``content`` to ``path`` so that a kill or a full disk never leaves half of it."""
+    """Write ``content`` to ``path`` so that a kill or a full disk never leaves half of it.
+
+    Of a link, what it leads to is replaced. A file that is there keeps its permissions.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    place = Path(os.path.realpath(path))
+    beside = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        if place.exists() and not os.access(place, os.W_OK):  # renaming would not mind
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        with open(beside, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(beside, 0o644)
-        os.replace(beside, path)
+        if place.exists():
+            shutil.copymode(place, beside)
+        os.replace(beside, place)
     except BaseException as error:
-        os.unlink(beside)
+        beside.unlink(missing_ok=True)
         if isinstance(error, OSError):
             error.filename = str(path)  # writing names none, and renaming the one beside
         raise
@@ -93,15 +104,16 @@ def write_folder(path: Path | str, files: Mapping[str, bytes]) -> Path:
     One that is there is replaced.
     """
     path = Path(path)
+    place = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    beside = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{path.name}."))
     try:
         new, old = beside / "new", beside / "old"
         for name, content in files.items():
             write_bytes(new / name, content)
-        if path.exists():
-            os.replace(path, old)
-        os.replace(new, path)
+        if place.exists():
+            os.replace(place, old)
+        os.replace(new, place)
     finally:
         shutil.rmtree(beside)
     return path

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from eexit_tf.batches import batches
 from eexit_tf.costs import ExitCosts
-from eexit_tf.data import Samples, check_labels
+from eexit_tf.data import Samples, labelled
 from eexit_tf.errors import UserError
 from eexit_tf.foreign_keras import refuse_keras3
 from eexit_tf.keras import keras, tf
@@ -220,13 +220,7 @@ class SupportMatrix(keras.callbacks.Callback):
 
     def __init__(self, support: Samples, classes: int, exits: int) -> None:
         super().__init__()
-        x, y = support
-        y = np.asarray(y)
-        labels = y[:, 0] if y.shape[1:] == (1,) else y
-        if labels.ndim != 1:
-            raise UserError(f"expected labels (samples,) or (samples, 1), got {y.shape}")
-        check_labels(labels, classes)
-        self.support = Samples(x, labels)
+        self.support = labelled(support, classes)
         self.matrix = tf.Variable(tf.zeros((classes, exits)), trainable=False)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:

@@ -91,7 +91,7 @@ def check_finite(where: str, x: NDArray[Any]) -> None:
 
 def _checked(where: str, x_given: Any, y_given: Any, for_search: bool) -> Part:
     """Inputs and labels of one part; images are (samples, height, width, channels)."""
-    x, y = _inputs(where, x_given, for_search), _labels(where, y_given)
+    x, y = _inputs(where, x_given, for_search), checked_labels(where, y_given)
     if len(x) != len(y):
         raise UserError(f"{where}: {len(x)} inputs, but {len(y)} labels; there must be one each")
     if len(x) == 0:
@@ -128,14 +128,23 @@ def _is_series(shape: tuple[int, ...]) -> bool:
     return shape[2] > 0 and shape[1] >= SERIES * shape[2]
 
 
-def _labels(where: str, given: Any) -> NDArray[np.int64]:
+def checked_labels(where: str, given: Any) -> NDArray[np.int64]:
+    """Labels, (samples,), which may be given as (samples, 1).
+
+    Raises:
+        UserError: they are not one whole number from 0 on for each sample.
+    """
     y = _array(where, "labels", given)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]  # as Keras gives CIFAR's labels
+    if not y.size and y.ndim == 1:
+        y = y.astype(np.int64)  # an empty list
     if y.ndim != 1 or y.dtype.kind not in "ui":
         advice = ""
         if y.ndim == 2:
             advice = "; of one-hot labels take the argmax"
+        elif y.dtype.kind in "bf" and (y == np.rint(y)).all():
+            advice = "; y.astype(int) gives them"
         elif y.dtype.kind in "USO":
             advice = "; np.unique(labels, return_inverse=True) gives the names and the numbers"
         raise UserError(

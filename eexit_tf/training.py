@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from eexit_tf.augmentation import Augmentation
 from eexit_tf.batches import batches
-from eexit_tf.data import Samples, check_labels
+from eexit_tf.data import Samples, labelled
 from eexit_tf.errors import UserError
 from eexit_tf.files import write_bytes
 from eexit_tf.foreign_keras import refuse_keras3
@@ -145,15 +145,7 @@ def checked(net: keras.Model, samples: Samples) -> Samples:
     """
     refuse_keras3(net)
     check_softmax(net)
-    x, y = samples
-    if y.ndim != 1:
-        raise UserError(
-            f"expected labels (samples,), each the number of a class, got {y.shape}; "
-            f"{'use labels[:, 0]' if y.shape[1:] == (1,) else 'of one-hot labels take the argmax'}"
-        )
-    check_labels(y, net.outputs[-1].shape[-1])
-    if len(x) != len(y):
-        raise UserError(f"there are {len(x)} inputs and {len(y)} labels; expected as many")
+    x, y = labelled(samples, net.outputs[-1].shape[-1])
     if None not in net.input_shape[1:] and x.shape[1:] != net.input_shape[1:]:
         raise UserError(f"{net.name} takes samples of {net.input_shape[1:]}, got {x.shape[1:]}")
     check_finite(f"samples for {net.name}", np.asarray(x))

@@ -51,6 +51,18 @@ def test_the_named_outputs_are_exits_in_the_order_of_cost(folder: Path) -> None:
         np.testing.assert_array_equal(found["scores"], expected)
 
 
+def test_every_name_of_an_output_is_known(folder: Path, eexit_tf: Run, tmp_path: Path) -> None:
+    model = flatbuffer.read((folder / "multi.tflite").read_bytes())
+    outputs = model.signatureDefs[0].outputs
+    early = next(entry for entry in outputs if schema.text(entry.name) == "early")
+    outputs.append(fb.TensorMapT("again, early", early.tensorIndex))
+    (tmp_path / "multi.tflite").write_bytes(flatbuffer.write(model))
+    for names, exits in (("late,early", "early"), ('late,"again, early"', "again, early")):
+        run = eexit_tf(*COMPILE, "0.8", "--exits", names, cwd=tmp_path)
+        assert run.returncode == 0, run.stderr
+        assert f"exits {exits} (" in run.stdout
+
+
 def test_what_only_others_need_may_be_of_any_kind(folder: Path) -> None:
     model = flatbuffer.read((folder / "multi.tflite").read_bytes())
     main, everything = model.subgraphs[0], model.signatureDefs[0]

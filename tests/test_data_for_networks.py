@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from eexit_tf.data import check_labels, split
+from eexit_tf.data import labelled, split
 from eexit_tf.errors import UserError
 from eexit_tf.sources import Raw
 
@@ -39,11 +39,23 @@ def test_test_data_alone_will_do(kind: type, divisor: float) -> None:
     ("labels", "said"),
     [
         ([], "expected labelled samples, got none"),
-        ([0, -1], "has labels from -1 on, expected from 0"),
+        ([0, -1], "labels must not be negative, but go down to -1"),
         ([0, 3], "has labels up to 3, the network only 3 classes"),
+        ([0], "there are 2 inputs and 1 labels; expected as many"),
+        ([0, 0.5], r"labels must be whole numbers.* \(2,\)$"),
+        ([0, np.nan], r"labels must be whole numbers.* \(2,\)$"),
+        ([0.0, 1.0], r"labels must be whole numbers.* y.astype\(int\)"),
+        (["cat", "dog"], "gives the names and the numbers"),
+        ([[0, 1, 0], [1, 0, 0]], "of one-hot labels take the argmax"),
     ],
 )
-def test_labels_that_a_network_does_not_know_are_refused(labels: list[int], said: str) -> None:
+def test_labels_that_a_network_does_not_know_are_refused(labels: list, said: str) -> None:
     with pytest.raises(UserError, match=said):
-        check_labels(np.array(labels, int), 3)
-    check_labels(np.array([0, 2]), 3)
+        labelled((np.zeros((2, 4)), labels), 3)
+
+
+@pytest.mark.parametrize("labels", [[0, 2], [[0], [2]], np.array([0, 2], np.uint8)])
+def test_labels_become_one_whole_number_for_each_sample(labels: list) -> None:
+    samples = labelled((np.zeros((2, 4)), labels), 3)
+    assert samples.y.dtype == np.int64
+    assert samples.y.tolist() == [0, 2]

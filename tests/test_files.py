@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,58 @@ def content_of(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-def test_a_file_is_written_with_its_folders_for_everyone_to_read(tmp_path: Path) -> None:
+def test_a_file_is_written_with_its_folders(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "file"
     for content in (b"one", b"other"):
         assert write_bytes(path, content) == path
         assert content_of(tmp_path) == {"a/b/file": content}
-    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+@pytest.fixture
+def umask() -> Iterator[None]:
+    before = os.umask(0o027)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("umask")
+def test_a_new_file_has_the_users_permissions_and_an_old_one_keeps_its_own(tmp_path: Path) -> None:
+    path = write_bytes(tmp_path / "file", b"one")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    path.chmod(0o600)
+    write_bytes(path, b"other")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_file_that_may_not_be_written_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_bytes(tmp_path / "file", b"mine")
+    monkeypatch.setattr(os, "access", lambda place, mode: place != path)  # root may write anything
+    with pytest.raises(PermissionError, match="Permission denied") as failed:
+        write_bytes(path, b"new")
+    assert failed.value.filename == str(path)
+    assert content_of(tmp_path) == {"file": b"mine"}
+
+
+def test_what_a_link_leads_to_is_written(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "kept" / "file", b"old")
+    (tmp_path / "link").symlink_to(tmp_path / "kept" / "file")
+    write_bytes(tmp_path / "link", b"new")
+    assert (tmp_path / "kept" / "file").read_bytes() == b"new"
+    write_folder(tmp_path / "kept" / "folder", {"a": b"1"})
+    (tmp_path / "to").symlink_to(tmp_path / "kept" / "folder")
+    write_folder(tmp_path / "to", {"b": b"2"})
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "to").is_symlink()
+    assert content_of(tmp_path / "kept") == {"file": b"new", "folder/b": b"2"}
+
+
+def test_what_may_never_end_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(UserError, match="it is no regular file"):
+            read_bytes(path)
 
 
 def test_what_fails_leaves_the_old_file_and_nothing_else(

@@ -150,7 +150,13 @@ def test_labels_survive_compiling_and_retuning(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("labels", "said"),
-    [(b"a\nb\n", "2 labels"), (b"\xff\xfe\n", "not text"), (None, "cannot read")],
+    [
+        (b"a\nb\n", "2 labels"),
+        (b"a\nb\n\n", "2 labels"),
+        (b"a\n\nb\n", "line 2 of "),
+        (b"\xff\xfe\n", "not text"),
+        (None, "cannot read"),
+    ],
 )
 def test_other_labels_are_refused(labels: bytes | None, said: str, tmp_path: Path) -> None:
     source, given = tmp_path / "multi.tflite", tmp_path / "labels.txt"

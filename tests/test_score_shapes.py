@@ -8,6 +8,7 @@ from memory import check_plan
 from networks import convert, inputs_for, order_of
 from static_cuts import check_equal
 
+from eexit_tf.errors import UserError
 from eexit_tf.keras import keras
 from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.compiler import compile_file
@@ -81,3 +82,10 @@ def test_heads_of_different_shapes_may_be_float_and_segments(tmp_path: Path) -> 
                     scores[index, np.arange(len(x))],
                     atol=0 if int8 else 1e-6,
                 )
+
+
+def test_several_samples_at_once_are_told_to_be_one() -> None:
+    image = keras.layers.Input((8,), batch_size=4)
+    outputs = [keras.layers.Dense(CLASSES, "softmax", name=f"exit{k}")(image) for k in range(2)]
+    with pytest.raises(UserError, match=r"of 4 samples at once; convert .* with a batch of 1"):
+        normalize(convert(keras.Model(image, outputs), int8=False))

@@ -236,6 +236,9 @@ def test_the_command_writes_segments(tmp_path: Path) -> None:
     assert f"; {flash:,} bytes of flash in 3 files\n" in done.output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.segments", "multi.tflite"]
     assert EarlyExitInterpreter(tmp_path / "m.segments").thresholds == (26, 52, -128)
+    done = CliRunner().invoke(cli, ["retune", str(tmp_path / "m.segments"), "--thresholds", "0,0"])
+    assert done.exit_code == 2
+    assert "`evaluate` runs a network's stages, retune takes its one .tflite" in done.output
 
 
 @pytest.mark.parametrize("options", [{}, {"confidence": "margin"}, {"int8": False}])

@@ -171,8 +171,8 @@ def spoilt(value: float) -> np.ndarray:
         (spoilt(np.nan), TRAIN.y, "2 of 64 inputs hold NaN or infinity"),
         (spoilt(-np.inf), TRAIN.y, "2 of 64 inputs hold NaN or infinity"),
         (TRAIN.x, TRAIN.y + 1, "labels up to 3, the network only 3 classes"),
-        (TRAIN.x, TRAIN.y - 1, "labels from -1 on, expected from 0"),
-        (TRAIN.x, TRAIN.y[:, None], r"got \(64, 1\); use labels\[:, 0\]"),
+        (TRAIN.x, TRAIN.y - 1, "labels must not be negative, but go down to -1"),
+        (TRAIN.x, TRAIN.y + 0.5, "labels must be whole numbers"),
         (TRAIN.x, np.eye(3)[TRAIN.y], "of one-hot labels take the argmax"),
     ],
 )

@@ -160,6 +160,22 @@ def test_pixels_that_were_divided_before_stay_as_they_are(tmp_path: Path) -> Non
     assert in_units_of(path, data) is data
 
 
+def test_what_bytes_are_to_a_float_network_is_said_where_nothing_tells(tmp_path: Path) -> None:
+    path, npz = tmp_path / "m.tflite", tmp_path / "data.npz"
+    x = np.random.default_rng(0).integers(0, 256, (60, 17)).astype(np.uint8)
+    np.savez(npz, x_test=x, y_test=np.arange(60) % CLASSES)
+    path.write_bytes(convert(flat_network((17,)), int8=False))
+    made = compile_file(path, [0.3])
+    made.save(path)
+    command = ["evaluate", str(path), "--dataset", str(npz)]
+    said = CliRunner().invoke(cli, command)
+    assert said.exit_code == 0
+    assert "hint: nothing says what" in said.stderr
+    assert "they are divided by 255" in said.stderr
+    replace(made, origin={"dataset": "data"}, input=replace(made.input, divisor=255.0)).save(path)
+    assert "hint" not in CliRunner().invoke(cli, command).stderr
+
+
 def flat_network(shape: tuple[int, ...]) -> keras.Model:
     """Two exits behind an input of any shape."""
     inputs = keras.layers.Input(shape, batch_size=1)

@@ -145,7 +145,7 @@ def compile_file(
     """
 
     def chosen(model: fb.ModelT) -> fb.ModelT:
-        model = select(model, signature)
+        model = select(model, signature, exits)
         return model if exits is None else keep(model, exits)
 
     model = flatbuffer.read(read_bytes(path), chosen)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from eexit_tf.data import Samples, check_labels
+from eexit_tf.data import Samples, labelled
 from eexit_tf.errors import UserError
 from eexit_tf.files import read_bytes
 from eexit_tf.reporter import SILENT, Reporter
@@ -106,8 +106,7 @@ def evaluate(
     else:
         network = _segmented(model, runtime)
     early, inputs = network.early, quantise(network.early.runtime.model, samples.x)
-    classes = early.predict(inputs[:1]).raw_scores.shape[1]
-    check_labels(samples.y, classes)
+    samples = labelled(samples, early.predict(inputs[:1]).raw_scores.shape[1])
 
     taken, answered = np.empty(len(inputs), np.int32), np.empty(len(inputs), np.int64)
     for part in _chunks(len(inputs), f"{runtime}, leaving early", reporter):

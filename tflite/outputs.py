@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from eexit_tf.confidences import Confidence
-from eexit_tf.data import Samples, check_labels
+from eexit_tf.data import Samples, labelled
 from eexit_tf.outputs import ExitOutputs
 from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.inputs import quantise
@@ -30,7 +30,7 @@ def exit_outputs(
     names = {index: name for name, index in outputs.items()}
     tensors = model.subgraphs[0].tensors
     classes = schema.shape(tensors[resolve(model, exits[0])])[-1]
-    check_labels(samples.y, classes)
+    samples = labelled(samples, classes)
     said = LiteRT(content).run(quantise(model, samples.x))
     scores = [said[names[resolve(model, name)]] for name in exits]
     return ExitOutputs.from_file(scores, samples.y, confidence)

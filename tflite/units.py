@@ -10,6 +10,7 @@ import numpy as np
 from eexit_tf.data import BYTES, Dataset, largest
 from eexit_tf.errors import UserError
 from eexit_tf.files import read_bytes
+from eexit_tf.reporter import SILENT, Reporter
 from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.cards import card_of, card_path, input_divisor
 from eexit_tf.tflite.interpreter import EarlyExitInterpreter
@@ -24,7 +25,7 @@ _BELOW = 0.05
 """How far below 0, as a part of its reach, an input may go that takes nothing below 0."""
 
 
-def in_units_of(model: Path | str, data: Dataset) -> Dataset:
+def in_units_of(model: Path | str, data: Dataset, reporter: Reporter = SILENT) -> Dataset:
     """The data as the network takes it, which may have been trained on other units.
 
     `eexit_tf.data` divides bytes by 255 and other numbers by a power of two; many a network from
@@ -35,12 +36,13 @@ def in_units_of(model: Path | str, data: Dataset) -> Dataset:
     Args:
         model: a self-exiting `.tflite` file, or its segments.
         data: divided by `data.divisor`.
+        reporter: told where bytes are divided without anything that says so.
 
     Returns:
         The same, divided by what the card says; else as it is, or raw where the input's reach is
         closer to that. Bytes become x / 127.5 - 1, with 127.5 as the divisor, where the input
-        reaches from about -1 to about 1. A float input without such a card gets bytes divided,
-        and other numbers raw.
+        reaches from about -1 to about 1. A float input without such a card tells nothing: it gets
+        bytes divided, and other numbers raw.
 
     Raises:
         UserError: no such file, its card is another file's or damaged, or the input reaches below
@@ -51,6 +53,12 @@ def in_units_of(model: Path | str, data: Dataset) -> Dataset:
         reach = _reach(model)
         if reach is None:
             divisor = BYTES if data.divisor == BYTES else 1.0
+            if divisor == BYTES:
+                reporter.say(
+                    f"hint: nothing says what {model} takes bytes for; they are divided by 255. If "
+                    f"it takes something else, give {data.name} as floats in its own units, in an "
+                    f".npz or by module:function"
+                )
         elif data.divisor == BYTES and reach[0] < -_BELOW * reach[1]:
             _check_around_0(model, data, *reach)
             return replace(data, divisor=_HALF, offset=-1.0)

@@ -9,8 +9,8 @@ from rich.table import Table
 from eexit_tf.cli.console import out, progress
 from eexit_tf.cli.options import (
     dataset_option,
+    file_argument,
     json_option,
-    model_argument,
     quiet_option,
     seed_option,
 )
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Latency or instructions, arena and accuracy on a device.")
-@model_argument
+@file_argument
 @dataset_option()
 @click.option(
     "--target",
@@ -80,7 +80,7 @@ def benchmark(
     tflm = None if tflm_lib is None else TflmLibrary(tflm_lib, tflm_include)
     failure = None
     with progress(quiet) as reporter:
-        part = in_units_of(model, load(dataset, for_search=False)).part("test")
+        part = in_units_of(model, load(dataset, for_search=False), reporter).part("test")
         part = part.draw(samples, seed)
         try:
             found = run(model, part, target=target, tflm=tflm, reporter=reporter)

@@ -1,5 +1,6 @@
 """`eexit-tf compile`: a multi-exit file from anywhere made self-exiting."""
 
+import csv
 from pathlib import Path
 
 import click
@@ -17,7 +18,10 @@ from eexit_tf.confidences import CONFIDENCES, Confidence
 
 
 def _names(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:
-    return None if value is None else [name for part in value.split(",") if (name := part.strip())]
+    if value is None:
+        return None
+    parts = next(csv.reader([value], skipinitialspace=True), [])
+    return [name for part in parts if (name := part.strip())]
 
 
 @click.command(short_help="Make a multi-exit .tflite from anywhere self-exiting.")
@@ -28,7 +32,8 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> list[str
     "--exits",
     callback=_names,
     metavar="NAME,…",
-    help="Which outputs are exits, if there are others, such as an embedding.",
+    help="Which outputs are exits, if there are others, such as an embedding. Names with commas go "
+    'in "".',
 )
 @click.option("--signature", metavar="NAME", help="Which one, if the file has several.")
 @click.option(
@@ -96,6 +101,11 @@ def _lines(path: Path) -> list[str]:
     from eexit_tf.files import read_bytes
 
     try:
-        return read_bytes(path).decode("utf-8-sig").splitlines()  # Windows may begin with a mark
+        text = read_bytes(path).decode("utf-8-sig")  # Windows may begin with a mark
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not text in UTF-8") from error
+    names = text.rstrip().splitlines()
+    for number, name in enumerate(names, 1):
+        if not name.strip():
+            raise UserError(f"line {number} of {path} is empty; expected the name of a class")
+    return names

@@ -56,7 +56,7 @@ def evaluate(
     from eexit_tf.tflite.units import in_units_of
 
     with progress(quiet) as reporter:
-        part = in_units_of(model, load(dataset, for_search=False)).part(split)
+        part = in_units_of(model, load(dataset, for_search=False), reporter).part(split)
         if samples is not None:
             part = part.draw(samples, seed)
         result = run(model, part, runtime=runtime, reporter=reporter)

@@ -42,6 +42,8 @@ class OutputPath(click.Path):
         ctx: click.Context | None,
     ) -> Any:
         path = Path(str(super().convert(value, param, ctx))).absolute()
+        if path.is_symlink():
+            path = Path(os.path.realpath(path))  # what is written
         places = (path, *path.parents) if self.dir_okay else path.parents
         folder = next(place for place in places if os.path.exists(place))
         if not folder.is_dir():
@@ -51,7 +53,7 @@ class OutputPath(click.Path):
         return Path(value)
 
 
-output_file = OutputPath(dir_okay=False)
+output_file = OutputPath(dir_okay=False, writable=True)
 output_folder = OutputPath(file_okay=False)
 
 
@@ -60,6 +62,24 @@ model_argument = click.argument(
     metavar="M.tflite",
     type=click.Path(path_type=Path),
     is_eager=True,  # other parameters are checked against it
+)
+
+
+def _one_file(ctx: click.Context, _: click.Parameter, path: Path) -> Path:
+    if path.is_dir():
+        raise click.BadParameter(
+            f"{path} is a folder; `evaluate` runs a network's stages, {ctx.info_name} takes its "
+            f"one .tflite"
+        )
+    return path
+
+
+file_argument = click.argument(
+    "model",
+    metavar="M.tflite",
+    type=click.Path(path_type=Path),
+    callback=_one_file,
+    is_eager=True,
 )
 
 

@@ -9,7 +9,7 @@ from eexit_tf.cli.console import out, progress
 from eexit_tf.cli.options import (
     Count,
     dataset_option,
-    model_argument,
+    file_argument,
     output_file,
     quiet_option,
     seed_option,
@@ -20,7 +20,7 @@ from eexit_tf.errors import UserError
 
 
 @click.command(short_help="Other thresholds for a file, given or searched again.")
-@model_argument
+@file_argument
 @thresholds_option(required=False)
 @click.option("--max-mean-macs", type=Count(), help="Search the best at no more MACs on average.")
 @dataset_option(required=False)
@@ -56,6 +56,9 @@ def retune(
     if thresholds is None and (max_mean_macs is None or dataset is None):
         raise UserError("a search for thresholds needs both --max-mean-macs and --dataset")
 
+    if output is None:
+        output_file.convert(model, None, None)  # is refused before the work
+
     from eexit_tf.data import load
     from eexit_tf.files import read_bytes
     from eexit_tf.tflite.retuning import retune as run
@@ -66,7 +69,7 @@ def retune(
     validation = None
     with progress(quiet) as reporter:
         if dataset is not None:
-            data = in_units_of(model, load(dataset, for_search=False))
+            data = in_units_of(model, load(dataset, for_search=False), reporter)
             validation = data.part("validation")
             reporter.say(f"searching thresholds on {len(validation.y)} validation samples")
         made = run(

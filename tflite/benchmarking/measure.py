@@ -6,7 +6,7 @@ from pathlib import Path
 
 from numpy.typing import NDArray
 
-from eexit_tf.data import Samples, check_labels
+from eexit_tf.data import Samples, labelled
 from eexit_tf.errors import UserError
 from eexit_tf.files import read_bytes
 from eexit_tf.reporter import SILENT, Reporter
@@ -72,7 +72,7 @@ def benchmark(
     _check(target, tflm)
     inputs = quantise(networks[0].model, samples.x)
     expected = reference.predict(inputs).raw_scores
-    check_labels(samples.y, expected.shape[1])
+    samples = labelled(samples, expected.shape[1])
     found = None
     try:
         with _open(target, networks, tflm) as device:

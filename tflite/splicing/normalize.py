@@ -111,6 +111,11 @@ def _scores(model: fb.ModelT, name: str, index: int, stay_int8: bool) -> int:
         raise UserError(
             f"output {name} is {schema.dtype(tensor)}, expected int8 or float32{ADVICE}"
         )
+    if len(shape) > 1 and shape[0] > 1 and shape[1:-1] in ((), (1, 1)):
+        raise UserError(
+            f"output {name} is of shape {shape}, of {shape[0]} samples at once; convert the "
+            f"network with a batch of 1"
+        )
     if shape[:-1] not in _BEFORE_CLASSES or shape[-1] < 2:
         raise UserError(
             f"output {name} is of shape {shape}, expected (1, classes) with two classes or more"

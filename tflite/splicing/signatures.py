@@ -12,12 +12,15 @@ from eexit_tf.tflite.lineage import prune, resolve
 from eexit_tf.tflite.splicing.stages import check_without_branches
 
 
-def select(model: fb.ModelT, name: str | None = None) -> fb.ModelT:
+def select(
+    model: fb.ModelT, name: str | None = None, exits: Sequence[str] | None = None
+) -> fb.ModelT:
     """The model with one signature, the graph of that one, and what its outputs need.
 
     Args:
         model: of sound structure; it is not changed. Without signatures it is returned.
         name: of the signature; not needed if there is only one.
+        exits: names of outputs, which are kept where a tensor has several.
 
     Raises:
         UserError: no such signature, several and none named, or one that cannot be cut out.
@@ -34,7 +37,7 @@ def select(model: fb.ModelT, name: str | None = None) -> fb.ModelT:
         raise UserError(f"no signature {name!r} in the file; it has {known or 'none'}")
     model, chosen = copy.copy(model), signatures[name]
     graph = copy.copy(model.subgraphs[chosen.subgraphIndex])
-    inputs, outputs = _named(chosen.inputs), _named(chosen.outputs)
+    inputs, outputs = _named(chosen.inputs), _named(chosen.outputs, exits or ())
     if not inputs or not outputs:
         raise UserError(f"signature {name} has no inputs or no outputs")
     left_out = {int(index) for index in graph.inputs} - set(inputs.values())
@@ -72,9 +75,11 @@ def keep(model: fb.ModelT, exits: Sequence[str]) -> fb.ModelT:
     return model
 
 
-def _named(entries: list[fb.TensorMapT]) -> dict[str, int]:
-    """Name -> tensor, one name for each tensor."""
+def _named(entries: list[fb.TensorMapT], preferred: Sequence[str] = ()) -> dict[str, int]:
+    """Name -> tensor, one name for each tensor: the first, or a preferred one."""
     named: dict[int, str] = {}
     for entry in entries:
-        named.setdefault(int(entry.tensorIndex), schema.text(entry.name))
+        index, name = int(entry.tensorIndex), schema.text(entry.name)
+        if index not in named or name in preferred:
+            named[index] = name
     return {name: index for index, name in named.items()}

@@ -200,7 +200,8 @@ def _inspect(model: fb.ModelT) -> Spliced:
         )
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError(
-            "expected a self-exiting .tflite file that eexit-tf made, got another one"
+            "expected a self-exiting .tflite file that eexit-tf made, got another one; `eexit-tf "
+            "compile` makes one of a network with several exits"
         ) from None
     if (
         not found.exits
