@@ -51,6 +51,23 @@ def proposer(**changes: Any) -> Proposer:
     return Proposer(SPACE, reference_macs=REFERENCE, **given | changes)
 
 
+def test_what_only_the_smallest_networks_keep_is_found() -> None:
+    """Neither random networks nor all that are gone through are among them here."""
+    near = {"width": 8, "depth": 1, "family": "plain"}
+    tight = proposer(
+        rejected=lambda values: values not in (EVERY[0], near),
+        smallest=lambda: iter(EVERY[:2]),
+        candidates=100,
+    )
+    with (
+        patch.object(proposals, "random_point", lambda *_: EVERY[-1]),
+        patch.object(proposals, "every_point", lambda *_: iter(())),
+    ):
+        assert propose(tight, []) == EVERY[0]
+        assert propose(tight, [], [EVERY[0]]) == near
+        assert propose(tight, [], [EVERY[0], near]) is None
+
+
 def finished(*chosen: int) -> list[Finished]:
     """Trials of some of `EVERY` that brought a front of two points each."""
     made = []

@@ -119,9 +119,11 @@ class CandidateSpace(keras_tuner.HyperModel):
         """What to tell of bounds that none of the proposed networks keeps."""
         hp = keras_tuner.HyperParameters()
         self.declare_hyperparameters(hp)
+        few = list(self.smallest())
+        which = "the smallest ones need" if few else "the first one needs"
         return (
-            f"no network that was proposed keeps {self.bounds}; the first one needs "
-            f"{self._least([hp.values])}; loosen the bounds, with another --output or "
+            f"no network that was proposed keeps {self.bounds}; {which} "
+            f"{self._least(few or [hp.values])}; loosen the bounds, with another --output or "
             f"--overwrite"
         )
 
@@ -134,8 +136,8 @@ class CandidateSpace(keras_tuner.HyperModel):
         smallest = list(self.smallest())
         if smallest and all(map(self.rejected, smallest)):
             raise UserError(
-                f"nothing in the search space keeps {self.bounds}: networks for inputs of "
-                f"{' x '.join(map(str, self.input_shape))} need {self._least(smallest)}"
+                f"nothing in the search space keeps {self.bounds}: whole networks for inputs "
+                f"of {' x '.join(map(str, self.input_shape))} need {self._least(smallest)}"
             )
         low, high = self.reference_macs()
         if high <= low:

@@ -1,6 +1,6 @@
 """What to try next: a KerasTuner oracle that learns from the whole fronts of finished trials."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class ParetoOracle(keras_tuner.Oracle):
         rejected: tells of hyperparameter values that they cannot keep the bounds.
         costs: gives the costs of a network's candidate exits.
         canonical: gives the values that stand for all that build the same network.
+        smallest: gives the cheapest networks of the space, if they are known.
         seed: of all proposals.
         candidates: networks that a proposal starts from.
     """
@@ -57,6 +58,7 @@ class ParetoOracle(keras_tuner.Oracle):
         rejected: Callable[[Values], bool],
         costs: Callable[[Values], ExitCosts],
         canonical: Callable[[Values], Values] = dict,
+        smallest: Callable[[], Iterable[Values]] = tuple,
         seed: int,
         candidates: int = CANDIDATES,
     ) -> None:
@@ -69,6 +71,7 @@ class ParetoOracle(keras_tuner.Oracle):
         self._rejected = rejected
         self._costs = costs
         self._canonical = canonical
+        self._smallest = smallest
         self._candidates = candidates
 
     @cached_property
@@ -80,6 +83,7 @@ class ParetoOracle(keras_tuner.Oracle):
             rejected=self._rejected,
             costs=self._costs,
             canonical=self._canonical,
+            smallest=self._smallest,
             min_accuracy=self.bounds.min_accuracy or 0.0,
             candidates=self._candidates,
         )

@@ -1,6 +1,7 @@
 """Which network to train next, given what came of those that were trained."""
 
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +57,7 @@ class Proposer:
         rejected: tells of values that they cannot keep the bounds.
         costs: gives the costs of a network's candidate exits.
         canonical: gives the values that stand for all that build the same network.
+        smallest: gives the cheapest networks of the space, if they are known.
         min_accuracy: below it a point counts nothing.
         candidates: networks that a proposal starts from.
     """
@@ -68,6 +70,7 @@ class Proposer:
         rejected: Callable[[Values], bool],
         costs: Callable[[Values], ExitCosts],
         canonical: Callable[[Values], Values],
+        smallest: Callable[[], Iterable[Values]] = tuple,
         min_accuracy: float = 0.0,
         candidates: int = CANDIDATES,
     ) -> None:
@@ -77,6 +80,7 @@ class Proposer:
         self._rejected = rejected
         self._costs = costs
         self._canonical = canonical
+        self._smallest = smallest
         self._min_accuracy = min_accuracy
         self._encoder = Encoder(space, reference_macs)
         self._networks: dict[tuple[Any, ...], _Network | None] = {}
@@ -111,8 +115,16 @@ class Proposer:
                 pool = [pool[i] for i in np.argsort(-gains(pool), kind="stable")]
                 parents = [network.values for network in pool[:PARENTS]] or parents
         if not pool:
-            pool = self._new(every_point(self._space, rng), tried, most=1)
+            few = itertools.chain(self._near_smallest(rng), every_point(self._space, rng))
+            pool = self._new(few, tried, most=1)
         return pool[0].values if pool else None
+
+    def _near_smallest(self, rng: np.random.Generator) -> Iterator[Values]:
+        """The smallest networks and children of theirs, where bounds leave hardly any others."""
+        parents = [network.values for network in self._new(self._smallest(), set())]
+        yield from parents
+        if parents:
+            yield from (child(self._space, parents, rng) for _ in range(self._candidates))
 
     def _judge(
         self, finished: Sequence[Finished], running: Sequence[Values]

@@ -159,6 +159,7 @@ def make_tuner(
         rejected=space.rejected,
         costs=space.costs,
         canonical=space.canonical,
+        smallest=space.smallest,
         seed=settings.seed,
         candidates=space.candidates,
     )
