@@ -110,7 +110,8 @@ def test_the_same_input_gives_the_same_bytes() -> None:
 def test_the_last_threshold_is_ignored() -> None:
     multi = three_exits()
     order = order_of(multi)
-    assert splice.splice(multi, order, [1, 2, 3]) == splice.splice(multi, order, [1, 2, -128])
+    for last in (-128, 999, 0.5):
+        assert splice.splice(multi, order, [1, 2, 3]) == splice.splice(multi, order, [1, 2, last])
 
 
 def test_extreme_thresholds() -> None:
@@ -254,14 +255,14 @@ def test_wrong_use_is_said(exits: list, thresholds: list, said: str) -> None:
 def test_what_cannot_be_spliced_is_said() -> None:
     multi = three_exits()
     order = order_of(multi)
-    content = splice.splice(multi, order, [1, 2, 3])
     with pytest.raises(UserError, match="leaves early by itself"):
-        splice.splice(content, ["scores"], [0])
-    model = flatbuffer.read(content)
-    first, second = model.signatureDefs[0].outputs
-    first.tensorIndex, second.tensorIndex = second.tensorIndex, first.tensorIndex
-    with pytest.raises(UserError, match="do not fit together"):
-        spliced.inspect(flatbuffer.write(model))
+        splice.splice(splice.splice(multi, order, [1, 2, 3]), ["scores"], [0])
+    for exits in (order, order[:1]):
+        model = flatbuffer.read(splice.splice(multi, exits, [0] * len(exits)))
+        first, second = model.signatureDefs[0].outputs
+        first.tensorIndex, second.tensorIndex = second.tensorIndex, first.tensorIndex
+        with pytest.raises(UserError, match="do not fit together"):
+            spliced.inspect(flatbuffer.write(model))
     for ask in (spliced.inspect, lambda c: spliced.retune(c, [1])):
         with pytest.raises(UserError, match=r"self-exiting \.tflite file that eexit-tf made"):
             ask(multi)
