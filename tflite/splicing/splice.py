@@ -21,7 +21,7 @@ from eexit_tf.tflite.splicing import spliced
 from eexit_tf.tflite.splicing.builder import Builder, Graph
 from eexit_tf.tflite.splicing.decision import constant_threshold, decide, slice_threshold
 from eexit_tf.tflite.splicing.memory_plan import add_plan
-from eexit_tf.tflite.splicing.normalize import ADVICE, normalized
+from eexit_tf.tflite.splicing.normalize import ADVICE, normalize_model
 from eexit_tf.tflite.splicing.stages import Stages, check_static, cut
 
 
@@ -65,7 +65,7 @@ def splice(
     check_static(model)
     if len(model.subgraphs[0].inputs) != 1:
         raise UserError(f"expected a network with one input, got {len(model.subgraphs[0].inputs)}")
-    model = normalized(model, exits)
+    normalize_model(model, exits)
     taken = model.subgraphs[0].tensors[model.subgraphs[0].inputs[0]]
     if taken.type not in (fb.TensorType.INT8, fb.TensorType.FLOAT32):
         raise UserError(f"the network takes {schema.dtype(taken)}, expected int8 or float32")
