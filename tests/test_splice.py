@@ -12,6 +12,7 @@ from static_cuts import SAMPLES, check_equal, sharing_thresholds, static_outputs
 from eexit_tf.errors import UserError
 from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.arena import measure
+from eexit_tf.tflite.exporting.cpp import thresholds_input
 from eexit_tf.tflite.runtimes import LiteRT, Tflm
 from eexit_tf.tflite.splicing import splice, spliced
 from eexit_tf.tflite.splicing.memory_plan import ALIGNMENT, METADATA, plan
@@ -191,6 +192,18 @@ def test_weights_may_be_called_like_thresholds(name: str) -> None:
     x, plain = inputs_for(multi, 20), splice.splice(multi, order, levels)
     for said, wanted in zip(*(LiteRT(c).run(x).values() for c in (content, plain)), strict=True):
         np.testing.assert_array_equal(said, wanted)
+
+
+def test_an_input_may_be_called_like_that_of_thresholds() -> None:
+    multi = three_exits()
+    model, order = flatbuffer.read(multi), order_of(multi)
+    model.signatureDefs[0].inputs[0].name = "thresholds"
+    named = flatbuffer.write(model)
+    content = splice.splice(named, order, [5, 5, -128])
+    assert thresholds_input(flatbuffer.read(content)) == -1
+    check_equal(content, normalize(multi), order, [5, 5, -128])
+    with pytest.raises(UserError, match="an input called 'thresholds' already; rename it"):
+        splice.splice(named, order, [5, 5, -128], runtime_thresholds=True)
 
 
 def test_float_networks() -> None:
