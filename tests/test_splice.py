@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 from memory import check_plan
 from networks import inputs_for, multi_exit, order_of
-from static_cuts import SAMPLES, check_equal, sharing_thresholds, static_outputs, three_exits
+from static_cuts import (
+    SAMPLES,
+    check_equal,
+    scores_read_again,
+    sharing_thresholds,
+    static_outputs,
+    three_exits,
+)
 
 from eexit_tf.errors import UserError
 from eexit_tf.tflite import flatbuffer, schema
@@ -43,6 +50,14 @@ def test_every_subset_of_exits_equals_the_static_network(seed: int, share_head: 
             crossing = max(crossing, *(len(stage.receives) for stage in stages.stages))
     assert reached >= 4
     assert crossing >= 2
+
+
+@pytest.mark.parametrize("order", [["early", "late"], ["late", "early"]])
+def test_an_exit_may_read_the_scores_of_another(order: list[str]) -> None:
+    multi = scores_read_again()
+    content = splice.splice(multi, order, [60, -128])
+    assert check_equal(content, normalize(multi), order, [60, -128]) == {0, 1}
+    check_plan(flatbuffer.read(content))
 
 
 def test_all_exits_are_reached() -> None:
