@@ -87,6 +87,26 @@ def test_float_inputs_and_outputs_of_an_int8_network_are_taken_off() -> None:
     check_equal(content, normalize(as_int8), order, [20, 0])
 
 
+def test_a_float_input_that_is_read_twice_stays() -> None:
+    import networks
+
+    model = flatbuffer.read(networks.convert(networks.keras_network(10, 2), 10, float_io=True))
+    main, builtin = model.subgraphs[0], fb.BuiltinOperator
+    (given,) = main.inputs
+    quantize = next(op for op in main.operators if given in op.inputs)
+    main.tensors += [copy.copy(main.tensors[quantize.outputs[0]]) for _ in range(2)]
+    again = len(main.tensors) - 1
+    larger = _operator(model, builtin.MAXIMUM, [again - 1, again], int(quantize.outputs[0]))
+    quantize.outputs = np.int32([again - 1])
+    twice = _operator(model, builtin.QUANTIZE, [int(given)], again)
+    main.operators[:1] = [quantize, twice, larger]
+    content = flatbuffer.write(model)
+    x = inputs_for(content, 20).astype(np.float32) / 30
+    found = Tflm(normalize(content)).run(x)
+    for name, scores in Tflm(content).run(x).items():
+        np.testing.assert_array_equal((found[name] + np.float32(128)) / 256, scores)
+
+
 def test_activations() -> None:
     layers = keras.layers
     keras.utils.set_random_seed(1)
