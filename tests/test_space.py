@@ -14,7 +14,7 @@ from eexit_tf.building import build
 from eexit_tf.errors import UserError
 from eexit_tf.keras import keras
 from eexit_tf.network_costs import exit_costs
-from eexit_tf.tuners.space import ExitSpace
+from eexit_tf.tuners.space import ExitSpace, check_size
 
 POINTS = int(os.environ.get("EEXIT_TF_SPACE_POINTS", "250"))
 """Random points of each family that are described; the first BUILT of them are built as well."""
@@ -182,6 +182,27 @@ def test_a_bound_on_mean_macs_leaves_costlier_exits_to_a_mix() -> None:
     values = first(free, family="separable")
     mixed = ExitSpace((8, 8, 1), 10, Bounds(max_mean_macs=6000)).network(values)
     assert mixed.output_names == free.network(values).output_names
+
+
+@pytest.mark.parametrize(
+    ("shape", "advice"),
+    [
+        ((7, 8, 1), ""),
+        ((8, 7, 1), "; give time series as .samples, 1, steps, channels."),
+        ((3, 32, 32), "; channels must be the last dimension"),
+        ((2, 32, 3), ""),
+    ],
+)
+def test_inputs_too_small_for_the_families_are_refused(
+    shape: tuple[int, int, int], advice: str
+) -> None:
+    with pytest.raises(UserError, match=f"too small .* at least 8 x 8{advice}$"):
+        check_size(shape)
+
+
+def test_the_smallest_inputs_are_taken() -> None:
+    for shape in ((8, 8, 1), (1, 8, 3)):
+        check_size(shape)
 
 
 def test_known_networks_are_points() -> None:
