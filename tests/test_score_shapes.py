@@ -59,6 +59,13 @@ def test_heads_of_different_shapes_go_into_one_file(
         assert len(check_equal(content, static, order, levels)) > 1
 
 
+def test_heads_may_all_end_in_maps() -> None:
+    multi = convert(network(("map", "map")))
+    order, levels = order_of(multi), [-40, -128]
+    content = splice.splice(multi, order, levels)
+    assert len(check_equal(content, normalize(multi), order, levels)) == 2
+
+
 def test_heads_of_different_shapes_may_be_float_and_segments(tmp_path: Path) -> None:
     for int8 in (True, False):
         path = tmp_path / "multi.tflite"

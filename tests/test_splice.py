@@ -1,10 +1,12 @@
 """A spliced file does, to the last bit, what the static network cut at its thresholds does."""
 
+import copy
 import random
 from itertools import combinations
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as fb
 from memory import check_plan
 from networks import inputs_for, multi_exit, order_of
 from static_cuts import (
@@ -121,6 +123,26 @@ def test_the_same_input_gives_the_same_bytes() -> None:
     multi = three_exits()
     order = order_of(multi)
     assert splice.splice(multi, order, [1, 2, 3]) == splice.splice(multi, order, [1, 2, 3])
+
+
+def test_operators_keep_their_versions_and_are_named_for_old_readers_too() -> None:
+    multi = three_exits()
+    order = order_of(multi)
+    content = splice.splice(multi, order, [1, 2, 3])
+    given, made = (
+        {
+            (code.deprecatedBuiltinCode, code.builtinCode, code.version)
+            for graph in model.subgraphs
+            for code in (model.operatorCodes[op.opcodeIndex] for op in graph.operators)
+        }
+        for model in map(flatbuffer.read, (normalize(multi), content))
+    )
+    assert given <= made
+    assert all(old == min(new, 127) for old, new, _ in made)
+    old = flatbuffer.read(multi)
+    for code in old.operatorCodes:
+        code.builtinCode = 0
+    assert splice.splice(flatbuffer.write(old), order, [1, 2, 3]) == content
 
 
 def test_the_last_threshold_is_ignored() -> None:
@@ -285,6 +307,13 @@ def test_what_cannot_be_spliced_is_said() -> None:
     order = order_of(multi)
     with pytest.raises(UserError, match="leaves early by itself"):
         splice.splice(splice.splice(multi, order, [1, 2, 3]), ["scores"], [0])
+    model = flatbuffer.read(multi)
+    main, (taken,) = model.subgraphs[0], model.signatureDefs[0].inputs
+    main.tensors.append(copy.copy(main.tensors[taken.tensorIndex]))
+    main.inputs = np.array([taken.tensorIndex, len(main.tensors) - 1], np.int32)
+    model.signatureDefs[0].inputs.append(fb.TensorMapT("more", len(main.tensors) - 1))
+    with pytest.raises(UserError, match="expected a network with one input, got 2"):
+        splice.splice(flatbuffer.write(model), order, [1, 2, 3])
     for exits in (order, order[:1]):
         model = flatbuffer.read(splice.splice(multi, exits, [0] * len(exits)))
         first, second = model.signatureDefs[0].outputs
