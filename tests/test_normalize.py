@@ -289,6 +289,16 @@ def test_what_is_made_of_scores_gets_no_second_softmax(operator: str) -> None:
         normalize(multi)
 
 
+@pytest.mark.parametrize("layer", ["Conv2D", "DepthwiseConv2D"])
+def test_what_weighs_scores_gives_logits(layer: str) -> None:
+    layers = keras.layers
+    image = layers.Input((8, 8, 2), batch_size=1)
+    places = layers.Softmax()(layers.Conv2D(5, 3)(image))
+    weigh = layers.Conv2D(5, 6) if layer == "Conv2D" else layers.DepthwiseConv2D(6)
+    multi = convert(keras.Model(image, layers.Flatten(name="weighed")(weigh(places))))
+    assert spliced.inspect(splice.splice(multi, ["weighed"], [0])).exits == ("weighed",)
+
+
 def test_other_outputs_are_refused() -> None:
     def maps(model: fb.ModelT, index: int) -> int:
         del index
