@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from networks import inputs_for, multi_exit
+from networks import convert, inputs_for, multi_exit
 from numpy.typing import NDArray
 
+from eexit_tf.keras import keras
 from eexit_tf.tflite import costs, flatbuffer, schema
 from eexit_tf.tflite.runtimes import LiteRT, Tflm
 from eexit_tf.tflite.splicing import spliced
@@ -20,6 +21,18 @@ def three_exits() -> bytes:
     """A network whose five exits are cut down to three."""
     multi = multi_exit(10, 5, False)
     return with_exits(multi, costs.order_by_cost(flatbuffer.read(multi))[1:4])
+
+
+def scores_read_again(int8: bool = True) -> bytes:
+    """A network with an exit `late` that reads the scores of its exit `early`."""
+    layers = keras.layers
+    keras.utils.set_random_seed(1)
+    sharp = {"kernel_initializer": keras.initializers.RandomNormal(stddev=2.0, seed=3)}
+    x = layers.Flatten()(image := layers.Input((8, 8, 2), batch_size=1))
+    early = layers.Dense(5, "softmax", name="early", **sharp)(x)
+    both = layers.Concatenate()([early, layers.Dense(4, "relu")(x)])
+    late = layers.Dense(5, "softmax", name="late", **sharp)(both)
+    return convert(keras.Model(image, [early, late]), int8=int8)
 
 
 def with_exits(content: bytes, names: Sequence[str]) -> bytes:

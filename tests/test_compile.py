@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from memory import check_plan
 from networks import convert, inputs_for, int8_inputs, keras_network, multi_exit, order_of
 from numpy.typing import NDArray
+from one_operator import FLOAT, SOUND, Change, both, given, made
 
 from eexit_tf.cli import cli
 from eexit_tf.confidences import Confidence, levels
@@ -20,6 +21,7 @@ from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.compiler import compile, compile_file
 from eexit_tf.tflite.describe import describe
 from eexit_tf.tflite.evaluation import evaluate
+from eexit_tf.tflite.hints import hints
 from eexit_tf.tflite.interpreter import EarlyExitInterpreter
 from eexit_tf.tflite.quantization import quantize
 from eexit_tf.tflite.runtimes import LiteRT, Tflm
@@ -272,6 +274,21 @@ def test_a_mean_over_a_map_is_hinted_at(exits: int, hinted: bool, tmp_path: Path
     done = CliRunner().invoke(cli, [*arguments, ",".join(["0.9"] * (exits - 1))])
     assert done.exit_code == 0, done.output
     assert ("hint: 1 MEAN over height and width" in done.output) is hinted
+
+
+@pytest.mark.parametrize(
+    ("change", "hinted"),
+    [
+        (given(1, data=(-2, 1)), True),
+        (both(given(1, data=(2,), shape=(1,)), made(shape=(1, 8, 3))), False),
+        (both(given(1, data=(1, 2, 3), shape=(3,)), made(shape=(1,))), False),
+        (both(given(0, type=FLOAT), made(type=FLOAT)), False),
+        (both(given(0, shape=(1, 8, 9)), made(shape=(1,))), False),
+    ],
+)
+def test_means_over_else_than_maps_are_not(change: Change, hinted: bool) -> None:
+    model = flatbuffer.read(change(SOUND["MEAN"]).content("MEAN"))
+    assert bool(hints(model)) is hinted
 
 
 def test_the_backbones_own_classifier_is_an_exit() -> None:

@@ -28,27 +28,31 @@ def test_an_export_replaces_an_earlier_one(early_model: CompiledModel, tmp_path:
     assert not list(folder.rglob("old_model*"))
     there = {path for path in folder.rglob("*") if path.is_file()}
     assert there == {*written, folder / "build" / "mine"}
+    (folder / "README.md").unlink()
     assert export(early_model, folder, format="zephyr") == written
+    assert (folder / "README.md").is_file()
 
 
 def test_what_is_not_an_export_stays(early_model: CompiledModel, tmp_path: Path) -> None:
-    def refused(folder: Path, said: str) -> None:
+    def refused(folder: Path, said: str, kind: str = "cc") -> None:
         before = everything(folder) if folder.is_dir() else folder.read_bytes()
         with pytest.raises(UserError, match=said):
-            export(early_model, folder, format="cc")
+            export(early_model, folder, format=kind)
         assert before == (everything(folder) if folder.is_dir() else folder.read_bytes())
 
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.tex").write_text("years of work")
     refused(other, "not empty and was not written by export")
-    (other / MARKER).write_text('{"files": {"../other/thesis.tex": ""}}')
-    refused(other, "not empty and was not written by export")
+    for marker in ('{"files": {"../other/thesis.tex": ""}}', '{"files": 3}', "[]", "{"):
+        (other / MARKER).write_text(marker)
+        refused(other, "not empty and was not written by export")
     refused(other / "thesis.tex", "is a file")
     edited = tmp_path / "edited"
     export(early_model, edited, format="cc")
     (edited / "src" / "main.cc").write_text("int main() {}")
-    refused(edited, r"main\.cc was not written by an earlier export, or was changed")
+    for kind in ("cc", "arduino"):  # which would replace it, or remove it
+        refused(edited, r"main\.cc was not written by an earlier export, or was changed", kind)
     occupied = tmp_path / "occupied"
     export(early_model, occupied, format="arduino")
     (occupied / "CMakeLists.txt").write_text("# mine")
@@ -65,6 +69,21 @@ def test_nothing_is_left_of_an_export_that_fails(
     with pytest.raises(OSError, match="No space"):
         export(early_model, tmp_path / "project", format="cc")
     assert not list(tmp_path.iterdir())
+
+
+def test_an_export_that_was_interrupted_is_finished_by_the_next(
+    early_model: CompiledModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: object) -> Path:
+        raise OSError(28, "No space left on device", str(path))
+
+    export(early_model, tmp_path / "project", format="cc", name="old")
+    with monkeypatch.context() as patch:
+        patch.setattr("eexit_tf.tflite.exporting.exporter.write_json", full)
+        with pytest.raises(OSError, match="No space"):
+            export(early_model, tmp_path / "project", format="zephyr")
+    written = export(early_model, tmp_path / "project", format="zephyr")
+    assert written == export(early_model, tmp_path / "project", format="zephyr")
 
 
 def test_files_that_cannot_be_exported_are_refused(early_file: Path, tmp_path: Path) -> None:

@@ -31,7 +31,12 @@ def two_exits(classes: int, activation: str | None, int8: bool) -> bytes:
 @pytest.mark.parametrize("runtime", ["litert", "tflm"])
 @pytest.mark.parametrize(
     ("classes", "activation", "int8"),
-    [(MOST_INT8_CLASSES, "softmax", True), (1000, "softmax", False), (1000, None, False)],
+    [
+        (MOST_INT8_CLASSES, "softmax", True),
+        (MOST_INT8_CLASSES, None, True),
+        (1000, "softmax", False),
+        (1000, None, False),
+    ],
 )
 def test_as_many_as_the_runtimes_take(
     classes: int, activation: str | None, int8: bool, runtime: str, tmp_path: Path

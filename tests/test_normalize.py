@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as fb
 from networks import convert, inputs_for, order_of
+from one_operator import SOUND, Change, both, given, made, told
 from static_cuts import check_equal, three_exits, with_exits
 
 from eexit_tf.errors import UserError
@@ -15,6 +16,7 @@ from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.lineage import producer
 from eexit_tf.tflite.runtimes import LiteRT, Tflm
 from eexit_tf.tflite.splicing import splice, spliced
+from eexit_tf.tflite.splicing.dense_as_conv import dense_as_conv
 from eexit_tf.tflite.splicing.normalize import normalize
 
 
@@ -87,6 +89,26 @@ def test_float_inputs_and_outputs_of_an_int8_network_are_taken_off() -> None:
     check_equal(content, normalize(as_int8), order, [20, 0])
 
 
+def test_a_float_input_that_is_read_twice_stays() -> None:
+    import networks
+
+    model = flatbuffer.read(networks.convert(networks.keras_network(10, 2), 10, float_io=True))
+    main, builtin = model.subgraphs[0], fb.BuiltinOperator
+    (given,) = main.inputs
+    quantize = next(op for op in main.operators if given in op.inputs)
+    main.tensors += [copy.copy(main.tensors[quantize.outputs[0]]) for _ in range(2)]
+    again = len(main.tensors) - 1
+    larger = _operator(model, builtin.MAXIMUM, [again - 1, again], int(quantize.outputs[0]))
+    quantize.outputs = np.int32([again - 1])
+    twice = _operator(model, builtin.QUANTIZE, [int(given)], again)
+    main.operators[:1] = [quantize, twice, larger]
+    content = flatbuffer.write(model)
+    x = inputs_for(content, 20).astype(np.float32) / 30
+    found = Tflm(normalize(content)).run(x)
+    for name, scores in Tflm(content).run(x).items():
+        np.testing.assert_array_equal((found[name] + np.float32(128)) / 256, scores)
+
+
 def test_activations() -> None:
     layers = keras.layers
     keras.utils.set_random_seed(1)
@@ -152,6 +174,7 @@ def test_between_dense_layers_nothing_is_reshaped() -> None:
     y = layers.LeakyReLU(0.2)(layers.Dense(8)(x))
     x = layers.Add()([x, layers.Lambda(lambda z: z * tf.nn.relu6(z + 3.0) / 6.0)(y)])
     x = layers.Subtract()([layers.Dense(8)(x), x])
+    x = layers.Multiply()([x, layers.ReLU()(layers.Activation("tanh")(layers.Dense(8)(x)))])
     late = layers.Dense(5, "softmax", kernel_initializer=sharp, name="late")(x)
     multi = convert(keras.Model(vector, [early, late]))
     # LiteRT's dense layers differ from TFLM's by a step now and then, these no more.
@@ -163,7 +186,9 @@ def test_between_dense_layers_nothing_is_reshaped() -> None:
     assert check_equal(content, normalize(multi), ["early", "late"], [0, -128]) == {0, 1}
     model = flatbuffer.read(content)
     names = [schema.op_name(model, op) for graph in model.subgraphs for op in graph.operators]
-    assert {"ADD", "HARD_SWISH", "LEAKY_RELU", "LOGISTIC", "SUB", "TANH"} <= set(names)
+    assert set(names) >= {
+        *("ADD", "HARD_SWISH", "LEAKY_RELU", "LOGISTIC", "MUL", "RELU", "SUB", "TANH")
+    }
     assert names.count("RESHAPE") == 2  # of the input and of the scores
 
 
@@ -264,6 +289,16 @@ def test_what_is_made_of_scores_gets_no_second_softmax(operator: str) -> None:
         normalize(multi)
 
 
+@pytest.mark.parametrize("layer", ["Conv2D", "DepthwiseConv2D"])
+def test_what_weighs_scores_gives_logits(layer: str) -> None:
+    layers = keras.layers
+    image = layers.Input((8, 8, 2), batch_size=1)
+    places = layers.Softmax()(layers.Conv2D(5, 3)(image))
+    weigh = layers.Conv2D(5, 6) if layer == "Conv2D" else layers.DepthwiseConv2D(6)
+    multi = convert(keras.Model(image, layers.Flatten(name="weighed")(weigh(places))))
+    assert spliced.inspect(splice.splice(multi, ["weighed"], [0])).exits == ("weighed",)
+
+
 def test_other_outputs_are_refused() -> None:
     def maps(model: fb.ModelT, index: int) -> int:
         del index
@@ -298,3 +333,32 @@ def test_other_outputs_are_refused() -> None:
         splice.splice(_with_outputs(multi, sigmoid), order, [5, 5, 0])
     with pytest.raises(UserError, match=r"expected \(1, classes\)"):
         splice.splice(_with_outputs(with_exits(multi, order[:1]), maps), order[:1], [0])
+
+
+def test_dense_layers_may_keep_a_dimension_of_one_place() -> None:
+    layers = keras.layers
+    keras.utils.set_random_seed(1)
+    steps = layers.Input((1, 7), batch_size=1)
+    sharp = keras.initializers.RandomNormal(stddev=2.0, seed=3)
+    x = layers.Activation("tanh")(layers.Dense(8)(steps))
+    scores = layers.Dense(5, "softmax", kernel_initializer=sharp)(layers.Flatten()(x))
+    multi = convert(keras.Model(steps, scores))
+    x = inputs_for(multi, 60)
+    for name, said in Tflm(multi).run(x).items():
+        for runtime in (LiteRT, Tflm):
+            np.testing.assert_array_equal(runtime(normalize(multi)).run(x)[name], said)
+
+
+@pytest.mark.parametrize(
+    ("change", "written"),
+    [
+        (given(1, data=(-2, 1)), ["MEAN", "RESHAPE"]),
+        (both(given(1, data=(2, 3)), made(shape=(1, 8))), ["MEAN"]),
+        (both(given(0, shape=(1, 8, 9)), made(shape=(1,))), ["MEAN"]),
+        (both(told(keepDims=True), made(shape=(1, 1, 1, 3))), ["MEAN"]),
+    ],
+)
+def test_means_over_maps_alone_keep_their_dimensions(change: Change, written: list[str]) -> None:
+    model = flatbuffer.read(change(SOUND["MEAN"]).content("MEAN"))
+    dense_as_conv(model)
+    assert [schema.op_name(model, op) for op in model.subgraphs[0].operators] == written

@@ -133,3 +133,13 @@ def test_operators_that_lack_tensors_are_refused(side: str) -> None:
     setattr(last, side, np.zeros(0, np.int32))
     with pytest.raises(UserError):
         flatbuffer.read(flatbuffer.write(model))
+
+
+def test_an_operator_that_gives_nothing_is_refused() -> None:
+    model = flatbuffer.read(SOUND["RESHAPE"].content("RESHAPE"))
+    model.operatorCodes.append(fb.OperatorCodeT(fb.BuiltinOperator.SQUEEZE, None, 1))
+    more = fb.OperatorT(len(model.operatorCodes) - 1, model.subgraphs[0].inputs[:1])
+    more.outputs = np.zeros(0, np.int32)
+    model.subgraphs[0].operators.append(more)
+    with pytest.raises(UserError, match="SQUEEZE"):
+        flatbuffer.read(flatbuffer.write(model))

@@ -1,5 +1,6 @@
 """What a compiled file says of itself in the project's own metadata."""
 
+import copy
 import json
 
 import numpy as np
@@ -54,6 +55,9 @@ def test_the_metadata_can_be_read_by_anyone() -> None:
         ({"thresholds_int8": [1, 3]}, "do not fit together"),
         ({"labels": ["one"]}, "do not fit together"),
         ({"labels": 5}, "eexit-tf made"),
+        ({"labels": [1, 2, 3, 4, 5]}, "makes no sense"),
+        ({"exits": [1, 2, 3]}, "makes no sense"),
+        ({"runtime_thresholds": 0}, "makes no sense"),
     ],
 )
 def test_metadata_that_does_not_fit_is_refused(change: dict, said: str) -> None:
@@ -63,6 +67,78 @@ def test_metadata_that_does_not_fit_is_refused(change: dict, said: str) -> None:
     value = {**json.loads(bytes(model.buffers[entry.buffer].data)), **change}
     model.buffers[entry.buffer] = fb.BufferT(np.frombuffer(json.dumps(value).encode(), np.uint8))
     with pytest.raises(UserError, match=said):
+        spliced.inspect(flatbuffer.write(model))
+
+
+def test_metadata_that_was_rewritten_is_not_patched() -> None:
+    multi = multi_exit(10, 3)
+    model = flatbuffer.read(splice.splice(multi, order_of(multi), [1, 2, 0]))
+    entry = next(e for e in model.metadata if schema.text(e.name) == "eexit_tf")
+    dense = json.dumps(json.loads(bytes(model.buffers[entry.buffer].data)))
+    model.buffers[entry.buffer] = fb.BufferT(np.frombuffer(dense.encode(), np.uint8))
+    content = flatbuffer.write(model)
+    assert spliced.inspect(content).thresholds == (1, 2, -128)
+    with pytest.raises(UserError, match="metadata was rewritten"):
+        spliced.retune(content, [3, 4, 0])
+
+
+@pytest.mark.parametrize("other", ["threshold_1", "nothing"])
+def test_thresholds_that_share_their_memory_are_not_patched(other: str) -> None:
+    """As tools make it that keep equal constants once."""
+    multi = multi_exit(10, 3)
+    content = splice.splice(multi, order_of(multi), [-128, -128, 0], confidence="margin")
+    model = flatbuffer.read(content)
+    tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors]
+    (threshold,) = [t for t in tensors if schema.text(t.name) == "threshold_0"]
+    for tensor in tensors:
+        if schema.text(tensor.name) == other:
+            tensor.buffer = threshold.buffer
+    content = flatbuffer.write(model)
+    assert spliced.inspect(content).thresholds == (-128, -128, -128)
+    with pytest.raises(UserError, match="thresholds share their memory"):
+        spliced.retune(content, [3, 4, 0])
+
+
+def test_metadata_nested_too_deeply_is_refused() -> None:
+    multi = multi_exit(10, 3)
+    model = flatbuffer.read(splice.splice(multi, order_of(multi), [1, 2, 0]))
+    entry = next(e for e in model.metadata if schema.text(e.name) == "eexit_tf")
+    model.buffers[entry.buffer] = fb.BufferT(np.frombuffer(b"[" * 200_000, np.uint8))
+    with pytest.raises(UserError, match="eexit-tf made"):
+        spliced.inspect(flatbuffer.write(model))
+
+
+@pytest.mark.parametrize("name", ["scores", "exit", "threshold_1"])
+def test_outputs_and_thresholds_of_other_names_are_refused(name: str) -> None:
+    multi = multi_exit(10, 3)
+    model = flatbuffer.read(splice.splice(multi, order_of(multi), [1, 2, 0]))
+    tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors]
+    for named in (*model.signatureDefs[0].outputs, *tensors):
+        if schema.text(named.name) == name:
+            named.name = f"{name}7"
+    with pytest.raises(UserError, match="do not fit together"):
+        spliced.inspect(flatbuffer.write(model))
+
+
+@pytest.mark.parametrize("change", ["name", "shape", "one more"])
+def test_inputs_that_do_not_take_thresholds_are_refused(change: str) -> None:
+    multi = multi_exit(10, 3)
+    content = splice.splice(multi, order_of(multi), [1, 2, 0], runtime_thresholds=True)
+    model = flatbuffer.read(content)
+    main = model.subgraphs[0]
+    if change == "name":
+        for entry in model.signatureDefs[0].inputs:
+            entry.name = f"my_{schema.text(entry.name)}"
+    elif change == "shape":
+        for tensor in (tensor for graph in model.subgraphs for tensor in graph.tensors):
+            if schema.text(tensor.name) == "thresholds":
+                tensor.shape = np.array([3], np.int32)
+    else:
+        main.tensors.append(copy.copy(main.tensors[main.inputs[1]]))
+        model.signatureDefs[0].inputs.append(fb.TensorMapT("more", len(main.tensors) - 1))
+        main.inputs = np.array([*main.inputs, len(main.tensors) - 1], np.int32)
+        model.metadata = [e for e in model.metadata if schema.text(e.name) == "eexit_tf"]
+    with pytest.raises(UserError, match="do not fit together"):
         spliced.inspect(flatbuffer.write(model))
 
 

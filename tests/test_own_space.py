@@ -60,6 +60,19 @@ def test_without_a_bound_the_costliest_network_is_where_costs_stop_counting() ->
     assert space.reference_macs()[1] >= dearest > space.costs(hp.values).alone_macs(-1)
 
 
+def test_with_bounds_costs_stop_counting_there_on_the_mean_if_it_is_bounded() -> None:
+    for bounds, end in (
+        (Bounds(max_macs=9000), 9000),
+        (Bounds(max_macs=9000, max_mean_macs=6000), 6000),
+    ):
+        space = HyperModelSpace((8, 8, 1), CLASSES, bounds, spec="mine:Space")
+        assert space.reference_macs() == (64, end)
+        space.check_bounds()
+    space = HyperModelSpace((8, 8, 1), CLASSES, Bounds(max_macs=64), spec="mine:Space")
+    with pytest.raises(UserError, match="reading the 64 values of an input takes more"):
+        space.check_bounds()
+
+
 @pytest.mark.parametrize("name", ["Space", "Single"])
 def test_the_costliest_network_counts_whatever_its_exits(name: str) -> None:
     space = HyperModelSpace((8, 8, 1), CLASSES, Bounds(), spec=f"mine:{name}")

@@ -16,7 +16,7 @@ from eexit_tf.tflite.runtimes import RUNTIMES, LiteRT
 from eexit_tf.tflite.segmented import SegmentedNetwork
 from eexit_tf.tflite.segments import split
 from eexit_tf.tflite.splicing import splice, spliced
-from eexit_tf.tflite.splicing.normalize import normalize, normalized
+from eexit_tf.tflite.splicing.normalize import normalize, normalize_model
 
 CLASSES = 5
 HEADS = [("vector", "map"), ("map", "vector"), ("map", "vector", "map"), ("vector", "map", "dense")]
@@ -60,6 +60,13 @@ def test_heads_of_different_shapes_go_into_one_file(
         assert len(check_equal(content, static, order, levels)) > 1
 
 
+def test_heads_may_all_end_in_maps() -> None:
+    multi = convert(network(("map", "map")))
+    order, levels = order_of(multi), [-40, -128]
+    content = splice.splice(multi, order, levels)
+    assert len(check_equal(content, normalize(multi), order, levels)) == 2
+
+
 def test_heads_of_different_shapes_may_be_float_and_segments(tmp_path: Path) -> None:
     for int8 in (True, False):
         path = tmp_path / "multi.tflite"
@@ -89,4 +96,4 @@ def test_several_samples_at_once_are_told_to_be_one() -> None:
     main = model.subgraphs[0]
     main.tensors[main.outputs[0]].shape = np.int32([4, CLASSES])
     with pytest.raises(UserError, match=r"of 4 samples at once; convert .* with a batch of 1"):
-        normalized(model)
+        normalize_model(model)

@@ -1,5 +1,6 @@
 """One file a stage: the same results as the one file that leaves early by itself."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from networks import int8_inputs, multi_exit, order_of
+from static_cuts import scores_read_again
 
 from eexit_tf.cli import cli
 from eexit_tf.data import Samples
@@ -101,6 +103,19 @@ def test_the_interpreter_takes_a_manifest(model: CompiledModel, folder: Path, ru
     np.testing.assert_array_equal(given.predict(x).exits, wanted.predict(x).exits)
 
 
+def test_tensors_need_no_names(model: CompiledModel) -> None:
+    bare = flatbuffer.read(model.content)
+    for tensor in (tensor for graph in bare.subgraphs for tensor in graph.tensors):
+        if not schema.text(tensor.name).startswith("threshold_"):
+            tensor.name = ""
+    segments = split(describe(flatbuffer.write(bare)))
+    x = int8_inputs(model.input.shape, 100)
+    found, expected = SegmentedNetwork(segments).run(x), LiteRT(model.content).run(x)
+    np.testing.assert_array_equal(found["exit"], expected["exit"])
+    np.testing.assert_array_equal(found["scores"], expected["scores"])
+    assert all(name for stage in segments.stages for name in (*stage.inputs, *stage.outputs))
+
+
 def test_no_samples_and_one_exit() -> None:
     multi = multi_exit(10, 5, False)
     name = order_of(multi)[2]
@@ -112,6 +127,12 @@ def test_no_samples_and_one_exit() -> None:
     assert set(found["exit"]) == {0}
     assert network.run(x[:0])["scores"].shape == (0, 5)
     assert network.run(x[:0])["exit"].shape == (0,)
+
+
+def test_an_exit_without_operators_of_its_own_is_refused() -> None:
+    content = splice.splice(scores_read_again(int8=False), ["late", "early"], [60, -128])
+    with pytest.raises(UserError, match="exit early says what an earlier one has computed"):
+        split(describe(content))
 
 
 def test_every_weight_is_in_one_stage(model: CompiledModel) -> None:
@@ -188,6 +209,17 @@ def _edit(folder: Path, change: Callable[[dict], object]) -> None:
     (folder / MANIFEST).write_text(json.dumps(manifest))
 
 
+def _move_zero(folder: Path) -> None:
+    """Have a stage take what comes before it as other numbers."""
+    path = folder / "stage_1.tflite"
+    model = flatbuffer.read(path.read_bytes())
+    main = model.subgraphs[0]
+    main.tensors[main.inputs[0]].quantization.zeroPoint = np.array([7])
+    path.write_bytes(flatbuffer.write(model))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    _edit(folder, lambda manifest: manifest["stages"][1].update(sha256=digest))
+
+
 def _edit_threshold(folder: Path, value: object) -> None:
     _edit(folder, lambda manifest: manifest["exits"][0].update(threshold_int8=value))
 
@@ -202,6 +234,7 @@ def _edit_threshold(folder: Path, value: object) -> None:
         (lambda f: shutil.copy(f / "stage_0.tflite", f / "stage_1.tflite"), "not the file that"),
         (lambda f: _edit(f, lambda m: m.pop("exits")), "no 'exits'"),
         (lambda f: _edit(f, lambda m: m.update(schema=2)), "schema 1"),
+        (lambda f: _edit(f, lambda m: m.update(layout="one file")), "layout 'segments'"),
         (lambda f: _edit(f, lambda m: m.update(stages=[])), "no stages"),
         (lambda f: _edit(f, lambda m: m.update(stages=[3])), "is not a manifest"),
         (lambda f: _edit(f, lambda m: m["exits"].pop()), "expected 4 thresholds"),
@@ -209,6 +242,7 @@ def _edit_threshold(folder: Path, value: object) -> None:
         (lambda f: _edit_threshold(f, 0.5), "expected 4 thresholds"),
         (lambda f: _edit_threshold(f, "9"), "is not a manifest"),
         (lambda f: _edit(f, lambda m: m["stages"].reverse()), "takes .* no such tensor"),
+        (_move_zero, "takes .* but before it there is .'shape'"),
         (lambda f: _edit(f, lambda m: m["stages"][1].update(scores="image")), "the manifest says"),
         (lambda f: _edit(f, lambda m: m["stages"][2]["inputs"].pop()), "the manifest says"),
     ],

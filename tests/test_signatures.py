@@ -91,6 +91,32 @@ def test_a_signature_without_a_needed_input_is_refused() -> None:
         select(flatbuffer.read(flatbuffer.write(model)))
 
 
+def test_a_signature_that_gives_out_an_input_must_take_it() -> None:
+    model = flatbuffer.read(multi_exit(10, 3))
+    main, signature = model.subgraphs[0], model.signatureDefs[0]
+    main.tensors.append(copy.copy(main.tensors[0]))
+    main.inputs = np.array([*main.inputs, len(main.tensors) - 1], np.int32)
+    signature.outputs.append(fb.TensorMapT("same", len(main.tensors) - 1))
+    with pytest.raises(UserError, match=r"leaves out the input .*, which its outputs need"):
+        select(model)
+
+
+@pytest.mark.parametrize("side", ["inputs", "outputs"])
+def test_a_signature_must_take_and_give_something(side: str) -> None:
+    model = flatbuffer.read(multi_exit(10, 3))
+    setattr(model.signatureDefs[0], side, [])
+    with pytest.raises(UserError, match="has no inputs or no outputs"):
+        select(model)
+
+
+def test_a_tensor_of_two_names_goes_by_the_first() -> None:
+    model = flatbuffer.read(multi_exit(10, 3))
+    outputs = model.signatureDefs[0].outputs
+    outputs.append(fb.TensorMapT("again", outputs[0].tensorIndex))
+    names = [schema.text(entry.name) for entry in outputs]
+    assert list(schema.outputs_by_name(select(model))) == names[:-1]
+
+
 def test_a_graph_that_leaves_early_is_refused() -> None:
     multi = multi_exit(10, 3)
     with pytest.raises(UserError, match="expected a network without IF"):

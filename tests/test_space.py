@@ -14,7 +14,7 @@ from eexit_tf.building import build
 from eexit_tf.errors import UserError
 from eexit_tf.keras import keras
 from eexit_tf.network_costs import exit_costs
-from eexit_tf.tuners.space import ExitSpace
+from eexit_tf.tuners.space import ExitSpace, check_size
 
 POINTS = int(os.environ.get("EEXIT_TF_SPACE_POINTS", "250"))
 """Random points of each family that are described; the first BUILT of them are built as well."""
@@ -164,6 +164,44 @@ def test_bounds_that_only_exits_of_several_networks_keep_are_refused() -> None:
         space.check_bounds()
 
 
+def test_bounds_that_only_small_inputs_keep_are_taken() -> None:
+    free = ExitSpace((64, 64, 3), 3, Bounds())
+    shrunk = first(free, family="separable", shrink=4, stem_stride=2, stride1=2)
+    macs = free.costs(shrunk).alone_macs(0)
+    ExitSpace((64, 64, 3), 3, Bounds(max_macs=macs)).check_bounds()
+
+
+def test_a_bound_allows_more_than_there_is_without_one() -> None:
+    free, bounded = (ExitSpace((8, 8, 1), 3, Bounds(max_macs=m)) for m in (None, 30_000_000))
+    values = first(free, stem_width=64, depth1=6)
+    assert free.rejected(values)
+    assert not bounded.rejected(values)
+
+
+def test_the_cheapest_head_at_the_end_must_be_within_what_a_network_may_cost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    space = ExitSpace((8, 8, 1), 3, Bounds())
+    values = first(space, head="conv")
+    costs = space.costs(values)
+    cheapest, *others = map(costs.alone_macs, space.ends(costs))
+    assert all(cheapest < other for other in others)
+    monkeypatch.setattr("eexit_tf.tuners.space.LARGEST_PER_INPUT", cheapest / 64)
+    assert not space.rejected(values)
+    monkeypatch.setattr("eexit_tf.tuners.space.LARGEST_PER_INPUT", (cheapest - 1) / 64)
+    assert space.rejected(values)
+
+
+def test_one_exit_must_be_within_a_bound_on_mean_macs() -> None:
+    free = ExitSpace((8, 8, 1), 10, Bounds())
+    values = first(free, family="separable")
+    costs = free.costs(values)
+    cheapest = min(map(costs.alone_macs, range(len(costs))))
+    ExitSpace((8, 8, 1), 10, Bounds(max_mean_macs=cheapest)).network(values)
+    with pytest.raises(UserError, match=r"no exit of separable .* keeps max_mean_macs"):
+        ExitSpace((8, 8, 1), 10, Bounds(max_mean_macs=cheapest - 1)).network(values)
+
+
 def test_a_bound_cuts_heads_but_never_a_network_short() -> None:
     free = ExitSpace((8, 8, 1), 10, Bounds())
     values = first(free, stages=3, growth3=2.0, head="conv")
@@ -182,6 +220,52 @@ def test_a_bound_on_mean_macs_leaves_costlier_exits_to_a_mix() -> None:
     values = first(free, family="separable")
     mixed = ExitSpace((8, 8, 1), 10, Bounds(max_mean_macs=6000)).network(values)
     assert mixed.output_names == free.network(values).output_names
+
+
+@pytest.mark.parametrize(
+    ("shape", "shrinks", "kernels"),
+    [
+        ((32, 32, 3), [1, 2], ["3x3", "5x5"]),
+        ((31, 32, 3), [1], ["3x3", "5x5"]),
+        ((28, 28, 1), [1], ["3x3", "5x5"]),
+        ((20, 10, 1), [1], ["3x3", "5x5", "10x4"]),
+        ((1, 128, 6), [1, 2, 4], ["3x3", "5x5", "9x9"]),
+        ((64, 1, 2), [1, 2, 4], ["3x3", "5x5", "9x9"]),
+    ],
+)
+def test_what_becomes_of_an_input_first_is_up_to_its_shape(
+    shape: tuple[int, int, int], shrinks: list[int], kernels: list[str]
+) -> None:
+    offered = choices(ExitSpace(shape, 3, Bounds()))
+    assert (offered["shrink"], offered["stem_kernel"]) == (shrinks, kernels)
+
+
+def test_strides_leave_a_map_of_two_places() -> None:
+    space = ExitSpace((8, 8, 1), 3, Bounds())
+    strides = {"stem_stride": 2, "stride1": 2, "stride2": 2}
+    taps = space.backbone(first(space, stages=2, **strides)).taps
+    assert [tap.shape[:2] for tap in taps] == [(4, 4), (2, 2), (2, 2)]
+
+
+@pytest.mark.parametrize(
+    ("shape", "advice"),
+    [
+        ((7, 8, 1), ""),
+        ((8, 7, 1), "; give time series as .samples, 1, steps, channels."),
+        ((3, 32, 32), "; channels must be the last dimension"),
+        ((2, 32, 3), ""),
+    ],
+)
+def test_inputs_too_small_for_the_families_are_refused(
+    shape: tuple[int, int, int], advice: str
+) -> None:
+    with pytest.raises(UserError, match=f"too small .* at least 8 x 8{advice}$"):
+        check_size(shape)
+
+
+def test_the_smallest_inputs_are_taken() -> None:
+    for shape in ((8, 8, 1), (1, 8, 3)):
+        check_size(shape)
 
 
 def test_known_networks_are_points() -> None:

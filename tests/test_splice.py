@@ -1,17 +1,27 @@
 """A spliced file does, to the last bit, what the static network cut at its thresholds does."""
 
+import copy
 import random
 from itertools import combinations
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as fb
 from memory import check_plan
 from networks import inputs_for, multi_exit, order_of
-from static_cuts import SAMPLES, check_equal, sharing_thresholds, static_outputs, three_exits
+from static_cuts import (
+    SAMPLES,
+    check_equal,
+    scores_read_again,
+    sharing_thresholds,
+    static_outputs,
+    three_exits,
+)
 
 from eexit_tf.errors import UserError
 from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.arena import measure
+from eexit_tf.tflite.exporting.cpp import thresholds_input
 from eexit_tf.tflite.runtimes import LiteRT, Tflm
 from eexit_tf.tflite.splicing import splice, spliced
 from eexit_tf.tflite.splicing.memory_plan import ALIGNMENT, METADATA, plan
@@ -42,6 +52,14 @@ def test_every_subset_of_exits_equals_the_static_network(seed: int, share_head: 
             crossing = max(crossing, *(len(stage.receives) for stage in stages.stages))
     assert reached >= 4
     assert crossing >= 2
+
+
+@pytest.mark.parametrize("order", [["early", "late"], ["late", "early"]])
+def test_an_exit_may_read_the_scores_of_another(order: list[str]) -> None:
+    multi = scores_read_again()
+    content = splice.splice(multi, order, [60, -128])
+    assert check_equal(content, normalize(multi), order, [60, -128]) == {0, 1}
+    check_plan(flatbuffer.read(content))
 
 
 def test_all_exits_are_reached() -> None:
@@ -107,10 +125,31 @@ def test_the_same_input_gives_the_same_bytes() -> None:
     assert splice.splice(multi, order, [1, 2, 3]) == splice.splice(multi, order, [1, 2, 3])
 
 
+def test_operators_keep_their_versions_and_are_named_for_old_readers_too() -> None:
+    multi = three_exits()
+    order = order_of(multi)
+    content = splice.splice(multi, order, [1, 2, 3])
+    given, made = (
+        {
+            (code.deprecatedBuiltinCode, code.builtinCode, code.version)
+            for graph in model.subgraphs
+            for code in (model.operatorCodes[op.opcodeIndex] for op in graph.operators)
+        }
+        for model in map(flatbuffer.read, (normalize(multi), content))
+    )
+    assert given <= made
+    assert all(old == min(new, 127) for old, new, _ in made)
+    old = flatbuffer.read(multi)
+    for code in old.operatorCodes:
+        code.builtinCode = 0
+    assert splice.splice(flatbuffer.write(old), order, [1, 2, 3]) == content
+
+
 def test_the_last_threshold_is_ignored() -> None:
     multi = three_exits()
     order = order_of(multi)
-    assert splice.splice(multi, order, [1, 2, 3]) == splice.splice(multi, order, [1, 2, -128])
+    for last in (-128, 999, 0.5):
+        assert splice.splice(multi, order, [1, 2, 3]) == splice.splice(multi, order, [1, 2, last])
 
 
 def test_extreme_thresholds() -> None:
@@ -192,6 +231,18 @@ def test_weights_may_be_called_like_thresholds(name: str) -> None:
         np.testing.assert_array_equal(said, wanted)
 
 
+def test_an_input_may_be_called_like_that_of_thresholds() -> None:
+    multi = three_exits()
+    model, order = flatbuffer.read(multi), order_of(multi)
+    model.signatureDefs[0].inputs[0].name = "thresholds"
+    named = flatbuffer.write(model)
+    content = splice.splice(named, order, [5, 5, -128])
+    assert thresholds_input(flatbuffer.read(content)) == -1
+    check_equal(content, normalize(multi), order, [5, 5, -128])
+    with pytest.raises(UserError, match="an input called 'thresholds' already; rename it"):
+        splice.splice(named, order, [5, 5, -128], runtime_thresholds=True)
+
+
 def test_float_networks() -> None:
     multi = multi_exit(10, 3, False, int8=False)
     order = order_of(multi)
@@ -254,14 +305,21 @@ def test_wrong_use_is_said(exits: list, thresholds: list, said: str) -> None:
 def test_what_cannot_be_spliced_is_said() -> None:
     multi = three_exits()
     order = order_of(multi)
-    content = splice.splice(multi, order, [1, 2, 3])
     with pytest.raises(UserError, match="leaves early by itself"):
-        splice.splice(content, ["scores"], [0])
-    model = flatbuffer.read(content)
-    first, second = model.signatureDefs[0].outputs
-    first.tensorIndex, second.tensorIndex = second.tensorIndex, first.tensorIndex
-    with pytest.raises(UserError, match="do not fit together"):
-        spliced.inspect(flatbuffer.write(model))
+        splice.splice(splice.splice(multi, order, [1, 2, 3]), ["scores"], [0])
+    model = flatbuffer.read(multi)
+    main, (taken,) = model.subgraphs[0], model.signatureDefs[0].inputs
+    main.tensors.append(copy.copy(main.tensors[taken.tensorIndex]))
+    main.inputs = np.array([taken.tensorIndex, len(main.tensors) - 1], np.int32)
+    model.signatureDefs[0].inputs.append(fb.TensorMapT("more", len(main.tensors) - 1))
+    with pytest.raises(UserError, match="expected a network with one input, got 2"):
+        splice.splice(flatbuffer.write(model), order, [1, 2, 3])
+    for exits in (order, order[:1]):
+        model = flatbuffer.read(splice.splice(multi, exits, [0] * len(exits)))
+        first, second = model.signatureDefs[0].outputs
+        first.tensorIndex, second.tensorIndex = second.tensorIndex, first.tensorIndex
+        with pytest.raises(UserError, match="do not fit together"):
+            spliced.inspect(flatbuffer.write(model))
     for ask in (spliced.inspect, lambda c: spliced.retune(c, [1])):
         with pytest.raises(UserError, match=r"self-exiting \.tflite file that eexit-tf made"):
             ask(multi)

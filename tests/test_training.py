@@ -193,6 +193,10 @@ def two_outputs(early: Callable, late: Callable) -> keras.Model:
     return keras.Model(inputs, [early(x), late(x)])
 
 
+def linear(x: object) -> object:
+    return keras.layers.Activation("linear")(x)
+
+
 def with_softmax(x: object) -> object:
     return keras.layers.Dense(3, "softmax")(x)
 
@@ -202,7 +206,9 @@ def with_softmax(x: object) -> object:
     [
         keras.layers.Dense(3, name="late"),
         keras.layers.Dense(3, "sigmoid", name="late"),
-        lambda x: keras.layers.Activation("linear")(keras.layers.Dense(3, name="late")(x)),
+        keras.layers.Dense(3, "tanh", name="late"),
+        lambda x: linear(keras.layers.Dense(3, name="late")(x)),
+        lambda x: linear(linear(keras.layers.Dense(3, name="late")(x))),
         lambda x: keras.layers.Activation("relu", name="late")(keras.layers.Dense(3)(x)),
     ],
 )

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from networks import convert, keras_network
+from one_operator import SOUND, given
 
 from eexit_tf.cli import cli
 from eexit_tf.data import load
@@ -218,6 +219,12 @@ def test_samples_that_would_be_scrambled_keep_their_shape() -> None:
     for shape in ((3, 9, 7), (7, 9, 3), (63, 3), (9, 7, 4)):
         assert quantise(model, np.zeros((2, *shape))).shape == (2, *shape)
     assert quantise(model, np.zeros((2, 1, 9, 7, 3))).shape == (2, 9, 7, 3)
+
+
+def test_samples_are_rounded_to_steps_and_clipped() -> None:
+    model = flatbuffer.read(given(0, scale=0.5, zero=3)(SOUND["TANH"]).content("TANH"))
+    steps = quantise(model, np.array([[-99, -0.75, -0.25, 0.25, 0.75, 99]]))
+    assert steps.tolist() == [[-128, 1, 3, 3, 5, 127]]
 
 
 def test_a_file_without_its_card_says_what_data_is_divided_by(

@@ -28,6 +28,6 @@ def hints(model: fb.ModelT) -> list[str]:
 
 def _over_map(model: fb.ModelT, graph: fb.SubGraphT, op: fb.OperatorT) -> bool:
     x, axes = (graph.tensors[index] for index in op.inputs)
-    if x.type != fb.TensorType.INT8 or len(x.shape) != 4 or not schema.is_constant(model, axes):
+    if x.type != fb.TensorType.INT8 or len(x.shape) != 4:
         return False
     return {int(axis) % 4 for axis in schema.constant(model, axes).reshape(-1)} == {1, 2}

@@ -52,7 +52,7 @@ class ThriftyBuilder(flatbuffers.Builder):
         """
         key = (len(self.current_vtable), *self._fields)
         if key in self._tables:
-            self.nested, self.current_vtable = False, None
+            self.nested = False
             return self._tables[key]
         for field in sorted(self._fields, key=_size, reverse=True):
             *slot, flags = field

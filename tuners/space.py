@@ -145,8 +145,7 @@ class ExitSpace(CandidateSpace):
         units = self.backbone(values).taps
         found = {}
         for tap in (units[index] for index in apart(trunk_macs(units))):
-            # On a map of one place, pooling does nothing and a stride goes nowhere.
-            for kind in kinds if tap.shape[:2] != (1, 1) else kinds[:1]:
+            for kind in kinds:
                 exit_ = Exit(tap.name, kind)
                 found[exit_] = head(tap, kind, self.classes, exit_.name)
         return found

@@ -141,9 +141,9 @@ def _earlier(directory: Path) -> dict[str, str]:
         return {}
     try:
         files = json.loads((directory / MARKER).read_bytes())["files"]
-        if all(_is_inside(path) and isinstance(digest, str) for path, digest in files.items()):
+        if all(map(_is_inside, files)):
             return dict(files)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError):
         pass
     raise UserError(
         f"{directory} is not empty and was not written by export; name a new or empty folder"

@@ -38,7 +38,7 @@ def _largest(model: fb.ModelT, rules: Rules) -> int:
         for op in graph.operators:
             rule = rules.get(schema.op_name(model, op))
             if rule is not None:
-                inputs = [graph.tensors[index] for index in op.inputs if index >= 0]
+                inputs = [graph.tensors[index] for index in op.inputs[:2]]  # but for a bias
                 found.append(rule(inputs, graph.tensors[op.outputs[0]]))
     return max(found)
 
@@ -56,10 +56,7 @@ def _cmsis_convolution(inputs: Tensors, output: fb.TensorT) -> int:
 def _cmsis_depthwise(inputs: Tensors, output: fb.TensorT) -> int:
     _, height, width, channels = schema.shape(inputs[1])
     window = height * width
-    needs = [4 * _CHANNEL_BLOCK * window, 2 * channels * window]
-    if schema.shape(inputs[0])[-1] == 1:  # run as a convolution with its weights rearranged
-        needs.append(4 * _up(window, 16) + channels * window)
-    return max(needs)
+    return max(4 * _CHANNEL_BLOCK * window, 2 * channels * window)
 
 
 def _cmsis_dense(inputs: Tensors, output: fb.TensorT) -> int:

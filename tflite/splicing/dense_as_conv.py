@@ -23,22 +23,12 @@ _OF_EACH_POSITION = {
 """Compute the same of inputs of one shape, however many dimensions of 1 are in it."""
 
 
-def dense_as_conv(model: fb.ModelT) -> fb.ModelT:
-    """The model with every int8 `FULLY_CONNECTED` of its main graph made a `CONV_2D`.
+def dense_as_conv(model: fb.ModelT) -> None:
+    """Make every int8 `FULLY_CONNECTED` of the main graph a `CONV_2D`, in place.
 
     Outputs in TFLM do not change by this; in LiteRT they become those of TFLM.
-
-    Args:
-        model: what `flatbuffer.read` gave; it is not changed.
     """
-    model = copy.copy(model)
-    model.operatorCodes = list(model.operatorCodes)
-    model.buffers = list(model.buffers)
-    main = model.subgraphs[0] = copy.copy(model.subgraphs[0])
-    model.subgraphs = [main, *model.subgraphs[1:]]
-    main.tensors = list(main.tensors)
     _Rewriter(model).run()
-    return model
 
 
 class _Rewriter:

@@ -113,7 +113,7 @@ def _write(builder: flatbuffers.Builder, value: Any) -> int:
             builder.PrependUOffsetTRelative(place)
         return int(builder.EndVector())
     fields = {n: v if isinstance(v, int) else _write(builder, v) for n, v in value.items()}
-    builder.StartObject(max(fields, default=-1) + 1)
+    builder.StartObject(max(fields) + 1)
     for number, field in fields.items():
         if isinstance(value[number], int):
             builder.PrependUint8Slot(number, field, 0)

@@ -42,23 +42,20 @@ def normalize(content: bytes) -> bytes:
     Raises:
         UserError: the file is not sound, or has an output that cannot be an exit.
     """
-    model = normalized(flatbuffer.read(content))
+    model = flatbuffer.read(content)
+    normalize_model(model)
     drop_unread(model)
     return flatbuffer.write(model)
 
 
-def normalized(model: fb.ModelT, exits: Sequence[str] | None = None) -> fb.ModelT:
-    """The same on a checked model without branches; the model given is not changed.
+def normalize_model(model: fb.ModelT, exits: Sequence[str] | None = None) -> None:
+    """The same, in place, on a checked model without branches.
 
     Args:
         model: what `flatbuffer.read` gave.
         exits: outputs to keep; all if not given.
     """
-    model = copy.copy(model)
-    main = copy.copy(model.subgraphs[0])
-    model.subgraphs = [main, *model.subgraphs[1:]]
-    model.operatorCodes, main.tensors = list(model.operatorCodes), list(main.tensors)
-    model.buffers, main.operators = list(model.buffers), list(main.operators)
+    main = model.subgraphs[0]
     inputs = {name: _int8_input(model, i) for name, i in schema.inputs_by_name(model).items()}
     kept = [resolve(model, name) for name in exits] if exits is not None else main.outputs
     kinds = {main.tensors[index].type for index in inputs.values()}
@@ -72,7 +69,7 @@ def normalized(model: fb.ModelT, exits: Sequence[str] | None = None) -> fb.Model
     schema.sign(model, inputs, outputs)
     prune(model)
     relu6_as_relu(model)
-    return dense_as_conv(model)
+    dense_as_conv(model)
 
 
 def _int8_input(model: fb.ModelT, index: int) -> int:

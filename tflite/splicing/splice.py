@@ -21,7 +21,7 @@ from eexit_tf.tflite.splicing import spliced
 from eexit_tf.tflite.splicing.builder import Builder, Graph
 from eexit_tf.tflite.splicing.decision import constant_threshold, decide, slice_threshold
 from eexit_tf.tflite.splicing.memory_plan import add_plan
-from eexit_tf.tflite.splicing.normalize import ADVICE, normalized
+from eexit_tf.tflite.splicing.normalize import ADVICE, normalize_model
 from eexit_tf.tflite.splicing.stages import Stages, check_static, cut
 
 
@@ -65,7 +65,7 @@ def splice(
     check_static(model)
     if len(model.subgraphs[0].inputs) != 1:
         raise UserError(f"expected a network with one input, got {len(model.subgraphs[0].inputs)}")
-    model = normalized(model, exits)
+    normalize_model(model, exits)
     taken = model.subgraphs[0].tensors[model.subgraphs[0].inputs[0]]
     if taken.type not in (fb.TensorType.INT8, fb.TensorType.FLOAT32):
         raise UserError(f"the network takes {schema.dtype(taken)}, expected int8 or float32")
@@ -124,8 +124,6 @@ def _make_scores_alike(model: fb.ModelT, exits: Sequence[str]) -> None:
     main, indices = model.subgraphs[0], [resolve(model, name) for name in exits]
     alike = {index: _bare(model, index) for index in indices}
     if any(len(main.tensors[before].shape) != 4 for before in alike.values()):
-        if len({len(main.tensors[index].shape) for index in indices}) == 1:
-            return
         alike = {index: _vector(model, index) for index in indices}
     named = {name: alike.get(i, i) for name, i in schema.outputs_by_name(model).items()}
     main.outputs = np.array(list(named.values()), np.int32)
@@ -139,7 +137,7 @@ def _vector(model: fb.ModelT, scores: int) -> int:
     if len(main.tensors[scores].shape) == len(shape):
         return scores
     vector = copy.copy(main.tensors[scores])
-    vector.shape, vector.shapeSignature = shape, None
+    vector.shape = shape
     main.tensors.append(vector)
     op = fb.OperatorT(schema.operator_code(model, fb.BuiltinOperator.RESHAPE, 1))
     op.inputs = np.array([scores], np.int32)
@@ -159,8 +157,7 @@ def _add_thresholds(model: fb.ModelT) -> int:
             f"the network has an input called {spliced.THRESHOLDS!r} already; rename it"
         )
     tensor = copy.copy(main.tensors[next(iter(outputs.values()))])
-    tensor.name, tensor.buffer = spliced.THRESHOLDS, 0
-    tensor.shape, tensor.shapeSignature = np.array([len(outputs) - 1], np.int32), None
+    tensor.name, tensor.shape = spliced.THRESHOLDS, np.array([len(outputs) - 1], np.int32)
     main.tensors.append(tensor)
     inputs[spliced.THRESHOLDS] = len(main.tensors) - 1
     main.inputs = np.array(list(inputs.values()), np.int32)

@@ -87,10 +87,13 @@ def retune(content: bytes, thresholds: Sequence[int]) -> bytes:
         raise UserError("the file's metadata was rewritten, so that it cannot be patched")
     _patch(patched, entry.buffer, changed)
     if not known.runtime_thresholds:
+        used = [tensor.buffer for graph in model.subgraphs for tensor in graph.tensors]
         for tensor, level in zip(_threshold_tensors(model), levels, strict=True):
+            if used.count(tensor.buffer) > 1:
+                raise UserError(
+                    "the file's thresholds share their memory, so that they cannot be patched"
+                )
             _patch(patched, tensor.buffer, threshold_values(tensor.type, [level]).tobytes())
-    if inspect(bytes(patched)).thresholds != (*levels, LOWEST):
-        raise UserError("the file's thresholds share their memory, so that they cannot be patched")
     return bytes(patched)
 
 
@@ -204,8 +207,7 @@ def _inspect(model: fb.ModelT) -> Spliced:
             "compile` makes one of a network with several exits"
         ) from None
     if (
-        not found.exits
-        or not all(isinstance(name, str) for name in (*found.exits, *(found.labels or ())))
+        not all(isinstance(name, str) for name in (*found.exits, *(found.labels or ())))
         or len(found.thresholds) != len(found.exits)
         or not all(type(t) is int and LOWEST <= t <= HIGHEST for t in found.thresholds)
         or found.confidence not in CONFIDENCES
@@ -226,13 +228,12 @@ def _check_fit(model: fb.ModelT, found: Spliced) -> None:
         found.labels is None
         or schema.shape(main.tensors[named[SCORES]])[-1:] == (len(found.labels),)
     )
-    tensors = _threshold_tensors(model)
     if found.runtime_thresholds:
         index = schema.inputs_by_name(model).get(THRESHOLDS)
-        fit = fit and not tensors and len(main.inputs) == 2 and index == int(main.inputs[1])
+        fit = fit and len(main.inputs) == 2 and index == int(main.inputs[1])
         fit = fit and schema.shape(main.tensors[main.inputs[1]]) == (len(found.exits) - 1,)
     else:
-        stored = [schema.constant(model, tensor).tobytes() for tensor in tensors]
+        stored = [schema.constant(model, tensor).tobytes() for tensor in _threshold_tensors(model)]
         kind = main.tensors[named[SCORES]].type if SCORES in named else 0
         fit = fit and stored == [
             threshold_values(kind, [level]).tobytes() for level in found.thresholds[:-1]
