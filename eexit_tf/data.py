@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from eexit_tf import sources
 from eexit_tf.errors import UserError
-from eexit_tf.raw_checks import Part, checked_labels, checked_names, checked_parts
+from eexit_tf.raw_checks import Part, checked_labels, checked_names, checked_parts, largest
 from eexit_tf.sources import Raw
 
 SPLIT_SEED = 20240131
@@ -171,11 +171,6 @@ def split(name: str, raw: Raw, for_search: bool = True) -> Dataset:
     train, validation = _cut(*given)
     raw_parts = {"train": train, "validation": validation, "test": test}
     return Dataset(name, raw_parts, class_names, divisor)
-
-
-def largest(x: NDArray[Any]) -> float:
-    """The largest magnitude, without another array of the data's size."""
-    return max(float(x.max()), -float(x.min()))
 
 
 def _divisor(x: NDArray[Any]) -> float:

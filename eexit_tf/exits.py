@@ -81,8 +81,10 @@ def keep_exits(net: keras.Model, exits: Sequence[Exit]) -> keras.Model:
     """The part of a network that these exits need, sharing its weights.
 
     Raises:
-        UserError: the network has no such exit.
+        UserError: the network has no such exit, or none is named.
     """
+    if not exits:
+        raise UserError(f"no exit of {net.name} is named; expected one or more to keep")
     by_exit = dict(zip(exits_of(net), net.outputs, strict=True))
     missing = [exit_.name for exit_ in exits if exit_ not in by_exit]
     if missing:

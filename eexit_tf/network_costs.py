@@ -77,8 +77,12 @@ def layer_macs(layer: Any) -> int:
     inputs = layer.input_shape
     own = costs.elementwise_macs(output) if has_softmax(layer) else 0
     if kind == "Conv2D":
-        channels = inputs[-1] // layer.groups
-        return own + costs.conv_macs(output, layer.kernel_size, channels)
+        if layer.groups > 1:
+            raise UserError(
+                f"layer {layer.name!r} is a convolution in {layer.groups} groups, which TFLite "
+                f"Micro does not have; use a plain or a depthwise one"
+            )
+        return own + costs.conv_macs(output, layer.kernel_size, inputs[-1])
     if kind == "DepthwiseConv2D":
         return own + costs.depthwise_macs(output, layer.kernel_size)
     if kind == "SeparableConv2D":

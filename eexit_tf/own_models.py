@@ -128,6 +128,8 @@ def functional(model: Any, spec: str) -> keras.Model:
         model = keras.Model(model.inputs, model.outputs, name=model.name)
     if not getattr(model, "_is_graph_network", False) or len(model.inputs) != 1:
         raise UserError(f"{model.name} from {spec} is not a functional model with one input")
+    if isinstance(model.input, dict):
+        model = keras.Model(model.inputs, model.outputs, name=model.name)
     check_float32(model, f"{model.name} from {spec}")
     for weights in model.weights:
         if not np.isfinite(weights.numpy()).all():

@@ -12,6 +12,8 @@ SERIES = 8
 """How many times longer than wide inputs without a dimension for channels are to be time series."""
 FEWEST_PER_CLASS = 5
 """Samples of each class in what is given for training, so that each part has some of it."""
+UNLIKE = 16
+"""How many times larger floats and whole numbers are than each other in other units."""
 
 Part = tuple[NDArray[Any], NDArray[np.int64]]
 """Inputs, (samples, ...), and as many labels, (samples,)."""
@@ -175,3 +177,15 @@ def _check_alike(name: str, x: NDArray[Any], x_test: NDArray[Any]) -> None:
             f"data set {name}: train and test inputs must be in the same units, but train is "
             f"{x.dtype}, test {x_test.dtype}, and only bytes are divided by 255"
         )
+    if x.dtype.kind != x_test.dtype.kind:
+        reach, reach_test = largest(x), largest(x_test)
+        if max(reach, reach_test) > UNLIKE * min(reach, reach_test):
+            raise UserError(
+                f"data set {name}: train and test inputs must be in the same units, but train is "
+                f"{x.dtype} up to {reach:g}, test {x_test.dtype} up to {reach_test:g}"
+            )
+
+
+def largest(x: NDArray[Any]) -> float:
+    """The largest magnitude, without another array of the data's size."""
+    return max(float(x.max()), -float(x.min()))

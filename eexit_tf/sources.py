@@ -15,6 +15,8 @@ from eexit_tf.own_functions import call_explained, import_function, is_function
 KERAS_NAMES = ("mnist", "fashion_mnist", "cifar10", "cifar100")
 NAMES = ("digits", *KERAS_NAMES)
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+OTHER_SUFFIXES = (".gif", ".tif", ".tiff", ".webp")
+"""Of images that would be left out without a word."""
 GRAY_MODES = ("1", "L", "LA")
 DEEP_MODES = ("I", "F")
 """Beginnings of Pillow's modes with more than 8 bits a channel."""
@@ -181,8 +183,15 @@ def _read_class_folders(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64
 
 
 def _images(path: Path) -> list[Path]:
-    files = (f for f in path.iterdir() if not f.name.startswith("."))
-    return sorted(f for f in files if f.suffix.lower() in IMAGE_SUFFIXES)
+    files = sorted(f for f in path.iterdir() if not f.name.startswith("."))
+    for file in files:
+        if file.is_dir() or file.suffix.lower() in OTHER_SUFFIXES:
+            what = "a folder" if file.is_dir() else "an image of another kind"
+            raise UserError(
+                f"{file} is {what}; expected images ({', '.join(IMAGE_SUFFIXES)}) in each class's "
+                f"folder"
+            )
+    return [f for f in files if f.suffix.lower() in IMAGE_SUFFIXES]
 
 
 def _read_image(file: Path) -> NDArray[np.uint8]:

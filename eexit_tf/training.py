@@ -1,9 +1,11 @@
 """Training all exits of a network together, and asking it what they say."""
 
 import contextlib
+import errno
 import math
+import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,8 @@ from eexit_tf.stacking import Stack
 LEARNING_RATE = 8e-3
 SMALLEST_BATCH, LARGEST_BATCH = 32, 128
 STEPS_AN_EPOCH = 40
+MOST_HELD = 1 << 29
+"""Numbers in the maps of a batch that are held at once: 2 GB, and as much for gradients."""
 """Small data gets small batches, so that an epoch has at least about this many steps."""
 WARM_UP = 0.1
 """Part of the steps in which the learning rate rises to its peak."""
@@ -178,7 +182,8 @@ def fit(
         augmentation: of the training samples.
         optimizer: Keras's own, with its learning rate; Adam if not given.
         learning_rate: the highest of Adam's schedule.
-        batch_size: samples a step; from 32 to 128 by the size of the data if not given.
+        batch_size: samples a step; from 32 to 128 by the size of the data if not given, and fewer
+            where the network's maps would take more than about 4 GB.
         backup: a folder for the state of training after each epoch: with it, training that was
             stopped goes on. It is removed at the end, unless it holds something else.
         callbacks: Keras's own.
@@ -198,7 +203,9 @@ def fit(
     loss = loss or JointCrossEntropy()
     _check_teacher(loss, bool(teacher))
     batch_size = batch_size or min(
-        max(len(train.x) // STEPS_AN_EPOCH, SMALLEST_BATCH), LARGEST_BATCH
+        max(len(train.x) // STEPS_AN_EPOCH, SMALLEST_BATCH),
+        LARGEST_BATCH,
+        max(MOST_HELD // sum(_maps(net)), 1),
     )
     trainer = stack_outputs(net, teacher)
     if optimizer is None:
@@ -207,7 +214,7 @@ def fit(
         # start.
         optimizer = keras.optimizers.legacy.Adam(WarmUpCosine(learning_rate, steps))
     trainer.compile(optimizer=optimizer, loss=loss)
-    backups = [] if backup is None else [keras.callbacks.BackupAndRestore(backup)]
+    backups = [] if backup is None else [_Backup(backup)]
     history = trainer.fit(
         batches(tuple(train), batch_size, shuffle=True, augmentation=augmentation),
         validation_data=validation and batches(tuple(checked(net, validation)), batch_size),
@@ -219,6 +226,36 @@ def fit(
         with contextlib.suppress(OSError):  # Keras leaves the folder
             Path(backup).rmdir()
     return history
+
+
+class _Backup(keras.callbacks.BackupAndRestore):
+    """Keras's own, whose failures are those of files.
+
+    Raises:
+        OSError: the state cannot be written or read.
+    """
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        with _as_os_error(self.backup_dir):
+            super().on_train_begin(logs)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        with _as_os_error(self.backup_dir):
+            super().on_epoch_end(epoch, logs)
+
+
+@contextlib.contextmanager
+def _as_os_error(path: str) -> Iterator[None]:
+    try:
+        yield
+    except tf.errors.OpError as error:
+        known = {
+            tf.errors.ResourceExhaustedError: errno.ENOSPC,
+            tf.errors.PermissionDeniedError: errno.EACCES,
+            tf.errors.FailedPreconditionError: errno.ENOTDIR,
+        }
+        number = known.get(type(error), errno.EIO)
+        raise OSError(number, os.strerror(number), path) from error
 
 
 def _check_teacher(loss: keras.losses.Loss, taught: bool) -> None:
@@ -257,8 +294,15 @@ def load_weights(net: keras.Model, path: Path | str) -> None:
 
 def scores(net: keras.Model, x: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     """Each exit's softmax scores, (samples, classes), in the order of the network's outputs."""
-    given = net.predict(batches(x, 256), verbose=0)
+    size = min(256, max(MOST_HELD // (4 * max(_maps(net))), 1))  # of maps, few are held
+    given = net.predict(batches(x, size), verbose=0)
     return given if isinstance(given, list) else [given]
+
+
+def _maps(net: keras.Model) -> list[int]:
+    """Numbers in what each layer gives for a sample, 1 where its size is not known."""
+    outputs = tf.nest.flatten([getattr(layer, "output", ()) for layer in net.layers])
+    return [math.prod(size or 1 for size in output.shape[1:]) for output in outputs]
 
 
 def exit_outputs(net: keras.Model, samples: Samples) -> ExitOutputs:

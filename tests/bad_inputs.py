@@ -44,6 +44,10 @@ ARRAYS: dict[str, tuple[dict[str, np.ndarray], str]] = {
     "test without labels": ({"x_test": X}, "both or none of x_test and y_test"),
     "test of other shape": ({"x_test": np.stack([X, X], 3), "y_test": Y}, "one shape"),
     "test of other units": ({"x_test": X / 255, "y_test": Y}, "uint8, test float32"),
+    "test of whole numbers": (
+        {"x_train": X / 255, "x_test": X.astype(np.int32), "y_test": Y},
+        "train is float32 up to 1, test int32 up to 255",
+    ),
     "test of other classes": (
         {"x_test": X, "y_test": Y + 1},
         "test has the label 3, train only 0 to 2",
@@ -93,6 +97,10 @@ def make_folders(place: Path) -> None:
     (place / "broken" / "b" / "broken.png").write_bytes(content[: len(content) // 2])
     save_images(place / "sizes", a=[X[0], X[1], np.zeros((8, 9), np.uint8)])
     save_images(place / "kinds", a=[X[0], X[1], np.zeros((8, 8, 3), np.uint8)])
+    save_images(place / "nested", a=good, b=good)
+    save_images(place / "nested" / "b", more=good)
+    save_images(place / "other_kind", a=good, b=good)
+    Image.fromarray(X[0]).save(place / "other_kind" / "b" / "last.tif")
     save_images(place / "deep", a=[X[0].astype(np.uint16) * 256], b=good)
     save_images(place / "parts" / "train", a=good, b=good)
     save_images(place / "parts" / "test", a=good, c=good)
@@ -161,6 +169,8 @@ def make_searches(place: Path, search: Path, digits: Path) -> None:
         "no_oracle",
         "no_trial",
         "trial_damaged",
+        "trial_gone",
+        "trial_edited",
         "moved",
     ):
         shutil.copytree(search, place / name)
@@ -168,6 +178,11 @@ def make_searches(place: Path, search: Path, digits: Path) -> None:
     (place / "no_oracle/trials/oracle.json").unlink()
     (place / "no_trial/trials/trial_0/trial.json").unlink()
     (place / "trial_damaged/trials/trial_0/front.json").write_text("{}")
+    (place / "trial_gone/trials/trial_0/front.json").unlink()
+    edited = place / "trial_edited/trials/trial_0/trial.json"
+    trial = json.loads(edited.read_text())
+    del trial["hyperparameters"]["values"]["shrink"]
+    edited.write_text(json.dumps(trial))
     (place / "search_damaged" / "search.json").write_text('{"schema": 1, "seed"')
     manifest = json.loads((search / "search.json").read_text())
     (place / "search_schema/search.json").write_text(json.dumps(manifest | {"schema": 99}))

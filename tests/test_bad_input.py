@@ -32,6 +32,8 @@ DATA = {
     "folders/broken": "broken.png cannot be read as an image",
     "folders/sizes": "0.png is 8 x 8 gray and .*2.png is 8 x 9 gray",
     "folders/kinds": "0.png is 8 x 8 gray and .*2.png is 8 x 8 RGB",
+    "folders/nested": "b/more is a folder; expected images .*png",
+    "folders/other_kind": "b/last.tif is an image of another kind; expected images .*png",
     "folders/deep": "more than 8 bits.* convert the images to 8 bits",
     "folders/parts": "train has a, b, and test a, c",
     "folders/validation": "expected train and test.* but there are train, val",
@@ -95,6 +97,8 @@ COMMANDS = {
             "no_oracle": "the state of the search in no_oracle/trials cannot be read .*oracle.json",
             "no_trial": "no_trial/trials cannot be read .no trial.json of trial 0",
             "trial_damaged": "trial_0/front.json is not the front of a trial",
+            "trial_gone": "front of a trial is gone: trial_gone/.*front.json; --overwrite starts",
+            "trial_edited": "trial 0 in trial_edited/trials has no sound value of 'shrink'",
         }.items()
     },
     f"{FIND} --dataset digits.npz --output stranger --overwrite": "without a search.json beside it",

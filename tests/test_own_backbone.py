@@ -101,6 +101,20 @@ def test_a_keras3_model_may_name_its_outputs() -> None:
     assert rebuilt.output_names == ["first", "second"]
 
 
+def test_an_input_may_have_a_name_of_its_own() -> None:
+    image = keras.Input((8, 8, 1), name="pixels")
+    model = keras.Model({"pixels": image}, keras.layers.Conv2D(4, 3)(image))
+    assert functional(model, "mine").input_shape == (None, 8, 8, 1)
+
+
+def test_convolutions_in_groups_are_refused_before_they_are_trained() -> None:
+    image = keras.Input((8, 8, 4))
+    features = keras.layers.Conv2D(8, 3, groups=2, activation="relu", name="own")(image)
+    net = attach_exits(keras.Model(image, features), [Exit("own")], classes=3)
+    with pytest.raises(UserError, match=r"convolution in 2 groups, .* use a plain or a depthwise"):
+        exit_costs(net)
+
+
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 @pytest.mark.parametrize("writer", [keras, keras3], ids=["tf_keras", "keras3"])
 @pytest.mark.filterwarnings("ignore::UserWarning")

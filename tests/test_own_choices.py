@@ -97,3 +97,13 @@ def test_what_is_in_a_closed_scope_is_not_there() -> None:
     assert active(hp.space, every | {"layers": 2}) == {"deep": True, "layers": 2}
     assert active(hp.space, every | {"deep": 0}) == {"deep": False}
     assert [choice.conditions for choice in choices(hp.space)] == [[], [], []]
+
+
+@pytest.mark.parametrize("senseless", [{"max_trials": 0}, {"max_trials": 1, "workers": -1}])
+def test_a_search_does_something(
+    some_digits: Path, tmp_path: Path, senseless: dict[str, int]
+) -> None:
+    given: Any = {"bounds": Bounds(), "epochs": 1, "seed": 0, **senseless}
+    with pytest.raises(UserError, match="must be (1|0) or more, but is"):
+        search(load(str(some_digits)), tmp_path / "search", **given)
+    assert not (tmp_path / "search").exists()

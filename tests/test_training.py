@@ -1,14 +1,18 @@
 """Training: averaged weights, a teacher, and going on after a stop."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from eexit_tf import training
 from eexit_tf.augmentation import Augmentation
 from eexit_tf.averaging import WeightAverage
 from eexit_tf.backbones import Stage, Stem, residual
+from eexit_tf.batches import batches
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
 from eexit_tf.exits import attach_exits
@@ -20,6 +24,7 @@ from eexit_tf.training import (
     fit,
     load_weights,
     save_weights,
+    scores,
     stack_outputs,
 )
 from eexit_tf.vocabulary import Exit
@@ -144,6 +149,33 @@ def test_a_backup_leaves_other_files_alone(tmp_path: Path) -> None:
 def test_a_training_does_something(options: dict[str, int]) -> None:
     with pytest.raises(UserError, match=f"{next(iter(options))} must be 1 or more"):
         fit(network(), TRAIN, **{"epochs": 1, **options})
+
+
+def test_large_maps_are_trained_and_asked_in_smaller_batches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes: list[int] = []
+
+    def counted(samples: Any, size: int, **options: Any) -> Any:
+        sizes.append(size)
+        return batches(samples, size, **options)
+
+    monkeypatch.setattr(training, "batches", counted)
+    net = network()
+    maps = [math.prod(layer.output.shape[1:]) for layer in net.layers]
+    for held in (training.MOST_HELD, 3 * sum(maps) + 5, 1):
+        monkeypatch.setattr(training, "MOST_HELD", held)
+        fit(net, TRAIN, epochs=1)
+        assert [score.shape for score in scores(net, TRAIN.x)] == [(64, 3)] * 2
+    assert sizes == [32, 256, 3, sizes[3], 1, 1]
+    assert sizes[3] == (3 * sum(maps) + 5) // (4 * max(maps))
+
+
+def test_a_state_that_cannot_be_kept_is_a_matter_of_files(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OSError, match="Not a directory") as failed:
+        fit(network(), TRAIN, epochs=1, backup=tmp_path / "file")
+    assert str(tmp_path / "file") in str(failed.value.filename)
 
 
 def test_places_may_be_strings(tmp_path: Path) -> None:

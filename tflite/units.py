@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from eexit_tf.data import BYTES, Dataset, largest
+from eexit_tf.data import BYTES, Dataset
 from eexit_tf.errors import UserError
 from eexit_tf.files import read_bytes
+from eexit_tf.raw_checks import largest
 from eexit_tf.reporter import SILENT, Reporter
 from eexit_tf.tflite import flatbuffer, schema
 from eexit_tf.tflite.cards import card_of, card_path, input_divisor

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from eexit_tf.errors import UserError
 from eexit_tf.files import parsing, write_json
 from eexit_tf.pareto import hypervolume_gain, pareto_front
 from eexit_tf.vocabulary import Front, OperatingPoint
@@ -30,9 +31,11 @@ def load_front(directory: Path) -> Front:
     """A trial's own front from its folder.
 
     Raises:
-        UserError: it is damaged.
+        UserError: it is damaged, or gone.
     """
     path = directory / TRIAL_FRONT
+    if not path.is_file():
+        raise UserError(f"the front of a trial is gone: {path}; --overwrite starts the search over")
     with parsing(path, "the front of a trial"):
         value = json.loads(path.read_text("utf-8"))
         points = tuple(OperatingPoint.from_json(point) for point in value["points"])

@@ -17,6 +17,7 @@ from eexit_tf.fronts import FRONT, SearchFront
 from eexit_tf.keras import tf
 from eexit_tf.locks import locked
 from eexit_tf.pareto import hypervolume
+from eexit_tf.ranges import check_count
 from eexit_tf.reporter import SILENT, Reporter
 from eexit_tf.tuners.archive import pairs
 from eexit_tf.tuners.candidates import CandidateSpace, Check
@@ -79,13 +80,16 @@ def search(
         The front over all trials, within the bounds.
 
     Raises:
-        UserError: bounds that nothing can meet, a space that has changed since the search began,
-            or a folder that holds another search or in which one runs.
+        UserError: no trials, bounds that nothing can meet, a space that has changed since the
+            search began, or a folder that holds another search or in which one runs.
         TrialError: a worker stopped the search; says why.
         Exception: what a trial raised in this process.
     """
     if "KERASTUNER_ORACLE_IP" in os.environ:
         raise UserError("KERASTUNER_ORACLE_IP is set; unset it, and use --chief and --join")
+    check_count("max_trials", max_trials)
+    if workers < 0:
+        raise UserError(f"workers must be 0 or more, but is {workers}")
     settings = SearchSettings(
         data.name, data_sha256(data), seed, epochs, bounds, networks.located(), augmentation
     )
@@ -187,6 +191,13 @@ def make_tuner(
         ) from error
     for trial in list(oracle.trials.values())[:1]:  # all have the same
         _check_same_space(space, trial.hyperparameters, output)
+    for number, trial in oracle.trials.items():
+        for choice in oracle.get_space().space:
+            if trial.hyperparameters.values.get(choice.name) not in choice.values:
+                raise UserError(
+                    f"trial {number} in {output / 'trials'} has no sound value of "
+                    f"{choice.name!r}; --overwrite starts over"
+                )
     return tuner
 
 

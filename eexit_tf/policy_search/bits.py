@@ -64,7 +64,7 @@ class ExitBits:
         if len(numbers) < FEW * size:
             number, bit = np.nonzero(self.flags(numbers))
             each = np.bincount(rows[number] * self.exits + bit, weights[number], size * self.exits)
-            return each.reshape(size, self.exits)
+            return each.reshape(size, self.exits).astype(np.float64, copy=False)
         columns = []  # by bytes, of which there are fewer than exits
         for byte in numbers.reshape(-1, 1).view(np.uint8).T:
             each = np.bincount(rows * 256 + byte, weights, size * 256).reshape(size, 256)
