@@ -62,6 +62,7 @@ INSTEAD = {
     "Rescaling": _SCALED,
 }
 """What to do about kinds of layers that can be done without."""
+OTHERWISE = "; expected convolutions, dense layers, pooling, additions, ReLU and softmax"
 
 
 def layer_macs(layer: Any) -> int:
@@ -99,7 +100,7 @@ def layer_macs(layer: Any) -> int:
         return costs.elementwise_macs(output) * (len(inputs) - 1)
     if kind in ("Activation", "Softmax"):
         return own
-    instead = INSTEAD.get(kind, "")
+    instead = INSTEAD.get(kind, OTHERWISE)
     raise UserError(
         f"layer {layer.name!r} is a {kind}, which the cost model does not know{instead}"
     )

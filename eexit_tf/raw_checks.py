@@ -65,18 +65,19 @@ def checked_names(
         raise UserError(
             f"data set {name}: test has the label {y_test.max()}, train only 0 to {classes - 1}"
         )
-    if counts.min() < FEWEST_PER_CLASS:
-        raise UserError(
-            f"data set {name}: class {present[counts.argmin()]} has {counts.min()} samples; at "
-            f"least {FEWEST_PER_CLASS} are needed, to have some in every part"
-        )
     names = np.arange(classes) if given is None else _array(f"data set {name}", "names", given)
     if names.shape != (classes,):
         raise UserError(
             f"data set {name}: expected {classes} class names, one for each class, but got "
             f"an array of shape {names.shape}"
         )
-    return tuple(n.decode(errors="replace") if isinstance(n, bytes) else str(n) for n in names)
+    said = tuple(n.decode(errors="replace") if isinstance(n, bytes) else str(n) for n in names)
+    if counts.min() < FEWEST_PER_CLASS:
+        raise UserError(
+            f"data set {name}: class {said[counts.argmin()]} has {counts.min()} samples; at least "
+            f"{FEWEST_PER_CLASS} are needed, to have some in every part"
+        )
+    return said
 
 
 def check_finite(where: str, x: NDArray[Any]) -> None:

@@ -24,10 +24,12 @@ def captured_stderr() -> Iterator[Captured]:
     saved = os.dup(2)
     with tempfile.TemporaryFile() as file:
         os.dup2(file.fileno(), 2)
-        failed = True
+        failed = False
         try:
             yield caught
-            failed = False
+        except Exception:  # but for Ctrl-C
+            failed = True
+            raise
         finally:
             sys.stderr.flush()
             os.dup2(saved, 2)

@@ -155,6 +155,11 @@ def test_exits_without_weights_can_be_learnt_from() -> None:
     assert np.isfinite(Encoder([], (1.0, 100.0)).costs(costs)).all()
 
 
+def test_an_output_that_is_given_twice_is_refused() -> None:
+    with pytest.raises(UserError, match="mine:OneTwice built a network that gives one output twi"):
+        HyperModelSpace((8, 8, 1), CLASSES, Bounds(), spec="mine:OneTwice")
+
+
 def test_more_exits_than_the_policy_search_takes_are_refused() -> None:
     with pytest.raises(UserError, match="a network with 65 exits; expected 64 at most"):
         HyperModelSpace((8, 8, 1), CLASSES, Bounds(), spec="mine:Crowded")

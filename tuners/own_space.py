@@ -249,6 +249,8 @@ class HyperModelSpace(OwnSpace):
                 f"{self._spec} built a network with {len(net.outputs)} exits; expected "
                 f"{MOST_EXITS} at most"
             )
+        if len({id(output) for output in net.outputs}) < len(net.outputs):
+            raise UserError(f"{self._spec} built a network that gives one output twice")
         for output in net.outputs:
             if not has_softmax(output.node.layer):
                 raise UserError(
