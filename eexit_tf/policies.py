@@ -26,7 +26,7 @@ TOLERANCE = 0.001
 """Accuracy that a search over one of many networks may miss; nothing at all with fewer than 1,000
 samples."""
 EFFORT = 1e9
-"""Numbers that a search may look at, about 1e8 a second."""
+"""Numbers that a search may look at, 3e7 to 1e8 a second."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def search_policies(
         bounds: policies that do not keep them are not found. Those on flash and arena need costs
             that estimate them.
         tolerance: accuracy that may be missed, 0 to 1; larger is faster.
-        effort: numbers that may be looked at, about 1e8 a second. A search that needs more stops
+        effort: numbers that may be looked at, 3e7 to 1e8 a second. A search that needs more stops
             there and says in `gap` what it can prove. The same effort gives the same result.
 
     Raises:

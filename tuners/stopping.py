@@ -16,7 +16,7 @@ from eexit_tf.tuners.archive import TRIAL_FRONT, load_front, pairs
 from eexit_tf.tuners.rungs import Climb, Points, hopeless, rung_epochs
 
 EFFORT = 1e7
-"""Of the search for a rung's front, a tenth of a second; see `search_policies`."""
+"""Of the search for a rung's front, a fraction of a second; see `search_policies`."""
 
 
 class StopHopeless(keras.callbacks.Callback):

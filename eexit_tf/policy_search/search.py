@@ -30,7 +30,7 @@ class Search:
 
     Args:
         slack: right answers that the found policies may miss.
-        effort: how many numbers may be looked at, about 1e8 a second, before the search stops.
+        effort: how many numbers may be looked at, 3e7 to 1e8 a second, before the search stops.
 
     `missed` says after `run` what is proven: no policy has more right answers than a found one at
     its cost by more than this.
