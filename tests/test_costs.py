@@ -59,7 +59,7 @@ def test_leaving_pays_for_executed_heads_and_decisions() -> None:
 @pytest.mark.parametrize(
     ("kind", "options", "macs"),
     [
-        ("Conv2D", {"filters": 6, "kernel_size": (3, 1), "groups": 2}, 4 * 8 * 6 * 3 * 2),
+        ("Conv2D", {"filters": 6, "kernel_size": (3, 1)}, 4 * 8 * 6 * 3 * 4),
         ("Conv2D", {"filters": 6, "kernel_size": 1, "activation": "softmax"}, 4 * 8 * 6 * (4 + 1)),
         ("DepthwiseConv2D", {"kernel_size": 3, "depth_multiplier": 2}, 4 * 8 * 8 * 9),
         (
