@@ -178,9 +178,9 @@ def _check_alike(name: str, x: NDArray[Any], x_test: NDArray[Any]) -> None:
             f"data set {name}: train and test inputs must be in the same units, but train is "
             f"{x.dtype}, test {x_test.dtype}, and only bytes are divided by 255"
         )
-    if x.dtype.kind != x_test.dtype.kind:
+    if (x.dtype.kind == "f") != (x_test.dtype.kind == "f"):
         reach, reach_test = largest(x), largest(x_test)
-        if max(reach, reach_test) > UNLIKE * min(reach, reach_test):
+        if max(reach, reach_test) > UNLIKE * min(reach, reach_test) > 0:
             raise UserError(
                 f"data set {name}: train and test inputs must be in the same units, but train is "
                 f"{x.dtype} up to {reach:g}, test {x_test.dtype} up to {reach_test:g}"

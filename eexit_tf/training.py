@@ -29,9 +29,9 @@ from eexit_tf.stacking import Stack
 
 LEARNING_RATE = 8e-3
 SMALLEST_BATCH, LARGEST_BATCH = 32, 128
-STEPS_AN_EPOCH = 40
 MOST_HELD = 1 << 29
 """Numbers in the maps of a batch that are held at once: 2 GB, and as much for gradients."""
+STEPS_AN_EPOCH = 40
 """Small data gets small batches, so that an epoch has at least about this many steps."""
 WARM_UP = 0.1
 """Part of the steps in which the learning rate rises to its peak."""
@@ -229,7 +229,7 @@ def fit(
 
 
 class _Backup(keras.callbacks.BackupAndRestore):
-    """Keras's own, whose failures are those of files.
+    """Keras's own, where TensorFlow's errors of writing and reading are those of files.
 
     Raises:
         OSError: the state cannot be written or read.
@@ -255,7 +255,8 @@ def _as_os_error(path: str) -> Iterator[None]:
             tf.errors.FailedPreconditionError: errno.ENOTDIR,
         }
         number = known.get(type(error), errno.EIO)
-        raise OSError(number, os.strerror(number), path) from error
+        said = os.strerror(number) if type(error) in known else error.message
+        raise OSError(number, said, path) from error
 
 
 def _check_teacher(loss: keras.losses.Loss, taught: bool) -> None:
@@ -300,9 +301,11 @@ def scores(net: keras.Model, x: NDArray[np.float32]) -> list[NDArray[np.float32]
 
 
 def _maps(net: keras.Model) -> list[int]:
-    """Numbers in what each layer gives for a sample, 1 where its size is not known."""
-    outputs = tf.nest.flatten([getattr(layer, "output", ()) for layer in net.layers])
-    return [math.prod(size or 1 for size in output.shape[1:]) for output in outputs]
+    """Numbers in what each layer gives for a sample, as far as that is known."""
+    layers = [part for part in net.submodules if isinstance(part, keras.layers.Layer)]
+    outputs = tf.nest.flatten([getattr(layer, "output", ()) for layer in layers])
+    shapes = [output.shape for output in outputs if output.shape.rank]
+    return [math.prod(size or 1 for size in shape[1:]) for shape in shapes]
 
 
 def exit_outputs(net: keras.Model, samples: Samples) -> ExitOutputs:

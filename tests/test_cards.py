@@ -72,6 +72,17 @@ def test_a_card_may_know_other_thresholds_of_the_file(network: Path) -> None:
             card_of(network, content)
 
 
+def test_a_link_has_the_card_of_what_it_leads_to_unless_it_has_its_own(
+    network: Path, tmp_path: Path
+) -> None:
+    link = tmp_path / "links" / "now.tflite"
+    link.parent.mkdir()
+    link.symlink_to(network)
+    assert card_path(link) == card_path(network)
+    link.with_suffix(".json").symlink_to(card_path(network))
+    assert card_path(link) == link.with_suffix(".json")
+
+
 @pytest.mark.parametrize("said", ["[]", "3", "null", '{"mine": true}'])
 def test_something_else_is_no_card_and_not_replaced(network: Path, said: str) -> None:
     check_card_place(network)

@@ -104,6 +104,8 @@ def test_the_command_takes_their_names(eexit_tf: Run, folder: Path) -> None:
         ),
         (["0.8", "--exits", "early,lat"], "no output 'lat' in the file; its outputs are "),
         (["0.8", "--exits", "early,early"], "has 1 of its outputs named as exits; expected"),
+        (["0.8", "--exits", '"early,late'], "is not a list of names: unexpected end of data"),
+        (["0.8", "--exits", "early\nlate"], "is not a list of names: new-line"),
         (["0.8,0.8", "--exits", "early,late"], "expected 1 threshold, got 2\n"),
     ],
 )

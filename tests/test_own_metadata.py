@@ -99,6 +99,21 @@ def test_thresholds_that_share_their_memory_are_not_patched(other: str) -> None:
         spliced.retune(content, [3, 4, 0])
 
 
+def test_thresholds_in_the_bytes_of_another_buffer_are_not_patched() -> None:
+    multi = multi_exit(10, 3)
+    content = bytearray(splice.splice(multi, order_of(multi), [-128, -128, 0]))
+    graphs = flatbuffer.read(bytes(content)).subgraphs
+    named = {schema.text(t.name): t.buffer for graph in graphs for t in graph.tensors}
+    root = fb.Model.GetRootAs(content, 0)
+    first, second = (root.Buffers(named[f"threshold_{k}"])._tab for k in range(2))
+    field = second.Pos + second.Offset(4)
+    vector = first.Vector(first.Offset(4)) - 4
+    content[field : field + 4] = (vector - field).to_bytes(4, "little", signed=True)
+    assert spliced.inspect(bytes(content)).thresholds == (-128, -128, -128)
+    with pytest.raises(UserError, match="thresholds share their memory"):
+        spliced.retune(bytes(content), [3, 4, 0])
+
+
 def test_metadata_nested_too_deeply_is_refused() -> None:
     multi = multi_exit(10, 3)
     model = flatbuffer.read(splice.splice(multi, order_of(multi), [1, 2, 0]))

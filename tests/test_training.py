@@ -171,6 +171,15 @@ def test_large_maps_are_trained_and_asked_in_smaller_batches(
     assert sizes[3] == (3 * sum(maps) + 5) // (4 * max(maps))
 
 
+def test_layers_of_unknown_shape_can_be_trained_and_asked() -> None:
+    image = keras.Input((SIDE, SIDE, 1))
+    x = keras.layers.Lambda(lambda x: tf.py_function(lambda y: y, [x], tf.float32))(image)
+    x = keras.layers.Lambda(lambda x: tf.ensure_shape(x, (None, SIDE, SIDE, 1)))(x)
+    net = keras.Model(image, keras.layers.Dense(3, "softmax")(keras.layers.Flatten()(x)))
+    fit(net, TRAIN, epochs=1)
+    assert scores(net, TRAIN.x)[0].shape == (64, 3)
+
+
 def test_a_state_that_cannot_be_kept_is_a_matter_of_files(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(OSError, match="Not a directory") as failed:

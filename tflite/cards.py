@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,8 +13,11 @@ from eexit_tf.tflite.splicing import spliced
 
 
 def card_path(model: Path) -> Path:
-    """Where the card of a `.tflite` file is."""
-    return model.with_suffix(".json")
+    """Where the card of a `.tflite` file is: beside it, or beside what a link leads to."""
+    beside = model.with_suffix(".json")
+    if model.is_symlink() and not os.path.lexists(beside):
+        return Path(os.path.realpath(model)).with_suffix(".json")
+    return beside
 
 
 def read_card(path: Path) -> Mapping[str, Any] | None:

@@ -20,7 +20,10 @@ from eexit_tf.confidences import CONFIDENCES, Confidence
 def _names(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:
     if value is None:
         return None
-    parts = next(csv.reader([value], skipinitialspace=True), [])
+    try:
+        parts = next(csv.reader([value], skipinitialspace=True, strict=True), [])
+    except csv.Error as error:
+        raise click.BadParameter(f"{value!r} is not a list of names: {error}") from error
     return [name for part in parts if (name := part.strip())]
 
 

@@ -87,9 +87,10 @@ def retune(content: bytes, thresholds: Sequence[int]) -> bytes:
         raise UserError("the file's metadata was rewritten, so that it cannot be patched")
     _patch(patched, entry.buffer, changed)
     if not known.runtime_thresholds:
-        used = [tensor.buffer for graph in model.subgraphs for tensor in graph.tensors]
+        tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors]
+        used = [_place(content, tensor.buffer) for tensor in tensors]
         for tensor, level in zip(_threshold_tensors(model), levels, strict=True):
-            if used.count(tensor.buffer) > 1:
+            if used.count(_place(content, tensor.buffer)) > 1:
                 raise UserError(
                     "the file's thresholds share their memory, so that they cannot be patched"
                 )
@@ -186,9 +187,15 @@ def _stored(thresholds: Sequence[int]) -> str:
 
 
 def _patch(content: bytearray, buffer: int, data: bytes) -> None:
-    table = fb.Model.GetRootAs(content, 0).Buffers(buffer)._tab
-    start = table.Vector(table.Offset(4))
+    start = _place(content, buffer)
     content[start : start + len(data)] = data
+
+
+def _place(content: bytes | bytearray, buffer: int) -> int:
+    """Where a buffer's bytes begin, which two of them may share; 0 if it has none."""
+    table = fb.Model.GetRootAs(content, 0).Buffers(buffer)._tab
+    field = table.Offset(4)
+    return int(table.Vector(field)) if field else 0
 
 
 def _inspect(model: fb.ModelT) -> Spliced:
