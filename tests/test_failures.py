@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from keras_tuner import HyperParameters
+from keras_tuner.engine.trial import Trial, TrialStatus
+from keras_tuner.src.distribute.oracle_client import OracleClient
 from lines import Lines
 
 from eexit_tf.bounds import Bounds
@@ -120,6 +123,33 @@ def test_a_worker_in_another_folder_than_its_chief_says_so(
         pytest.raises(UserError, match="--output must be one folder that all machines share"),
     ):
         client(address, tmp_path / "here").connect()
+
+
+def test_a_worker_gives_back_trials_that_it_cannot_run(
+    address: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a folder that was copied, or of another version of the user's own code."""
+    given = Trial(HyperParameters(), "7", TrialStatus.RUNNING)
+    ends: list[Trial] = []
+    monkeypatch.setattr(OracleClient, "create_trial", lambda self, tuner_id: given)
+    monkeypatch.setattr(OracleClient, "end_trial", lambda self, trial: ends.append(trial))
+    there = client(address, tmp_path)
+    monkeypatch.setattr(there, "get_space", HyperParameters)
+    with pytest.raises(UserError, match="is not the folder in which the chief"):
+        there.create_trial("w")
+    there.leave()
+    assert [(trial.trial_id, trial.status) for trial in ends] == [("7", TrialStatus.INVALID)]
+
+    (tmp_path / "trials" / "trial_7").mkdir(parents=True)
+    given.save(str(tmp_path / "trials" / "trial_7" / "trial.json"))
+    assert there.create_trial("w").trial_id == "7"
+
+    def refuse(trial: Trial) -> None:
+        raise UserError(f"trial {trial.trial_id} is of other code")
+
+    monkeypatch.setattr(there, "_check", refuse)
+    with pytest.raises(UserError, match="trial 7 is of other code"):
+        there.create_trial("w")
 
 
 def test_a_worker_that_cannot_read_the_data_says_so_and_no_more(

@@ -13,8 +13,8 @@ from eexit_tf.data import Dataset
 from eexit_tf.errors import UserError
 from eexit_tf.tuners.failures import TrialError
 from eexit_tf.tuners.networks import FAMILIES, Networks
-from eexit_tf.tuners.search import make_tuner
-from eexit_tf.tuners.settings import SearchSettings, check_data, data_sha256
+from eexit_tf.tuners.search import check_same_space, make_tuner
+from eexit_tf.tuners.settings import MANIFEST, SearchSettings, check_data, data_sha256
 from eexit_tf.tuners.worker import Address, ChiefClient, set_environment
 
 STOPPED = "the chief has stopped the search; it says why"
@@ -47,8 +47,11 @@ def join(
     settings = SearchSettings(
         data.name, data_sha256(data), seed, epochs, bounds, networks.located(), augmentation
     )
-    there = SearchSettings.load(output)
-    settings.check_same(there, output)
+    if not (output / MANIFEST).is_file():
+        raise UserError(
+            f"{output} holds no search; start the chief first, in a folder that all machines share"
+        )
+    settings.check_same(SearchSettings.load(output), output)
     work(
         data,
         output,
@@ -71,10 +74,13 @@ def work(
     """As `join`, as a worker of that name (which no other may have)."""
     check_data(data, settings, output)
     set_environment(tuner_id, address)
-    tuner = make_tuner(
-        settings.space(data), output, settings, max_trials=1, tensorboard=tensorboard
+    space = settings.space(data)
+    tuner = make_tuner(space, output, settings, max_trials=1, tensorboard=tensorboard)
+    chief = ChiefClient(
+        tuner.oracle,
+        output,
+        check=lambda trial: check_same_space(space, trial.hyperparameters, output),
     )
-    chief = ChiefClient(tuner.oracle, output)
     tuner.oracle, tuner.on_epoch = chief, chief.epoch
     chief.connect()
     try:
@@ -87,7 +93,7 @@ def work(
         raise TrialError(message) from error
     except grpc.RpcError as error:
         raise TrialError(STOPPED) from error
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, UserError):
         chief.leave()
         raise
 

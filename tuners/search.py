@@ -190,7 +190,7 @@ def make_tuner(
             f"--overwrite starts over"
         ) from error
     for trial in list(oracle.trials.values())[:1]:  # all have the same
-        _check_same_space(space, trial.hyperparameters, output)
+        check_same_space(space, trial.hyperparameters, output)
     for number, trial in oracle.trials.items():
         for choice in oracle.get_space().space:
             if trial.hyperparameters.values.get(choice.name) not in choice.values:
@@ -201,10 +201,14 @@ def make_tuner(
     return tuner
 
 
-def _check_same_space(
+def check_same_space(
     space: CandidateSpace, then: keras_tuner.HyperParameters, output: Path
 ) -> None:
-    """Refuse to go on when the user's own code has other hyperparameters than a trial had."""
+    """Refuse to go on when the user's own code has other hyperparameters than a trial had.
+
+    Raises:
+        UserError: names one.
+    """
     now = keras_tuner.HyperParameters()
     space.declare_hyperparameters(now)
     mine, its = ({choice.name: list(choice.values) for choice in hp.space} for hp in (now, then))

@@ -53,10 +53,14 @@ class ChiefClient(OracleClient):
     Args:
         oracle: whose attributes can be read here.
         directory: the search's folder, which all machines must share.
+        check: refuses trials that the code on this machine does not know.
     """
 
-    def __init__(self, oracle: Any, directory: Path) -> None:
+    def __init__(
+        self, oracle: Any, directory: Path, check: Callable[[Trial], object] = bool
+    ) -> None:
         super().__init__(oracle)
+        self._check = check
         target = ":".join(os.environ[f"KERASTUNER_ORACLE_{part}"] for part in ("IP", "PORT"))
         self._target = target
         self._directory = directory
@@ -77,8 +81,17 @@ class ChiefClient(OracleClient):
                     f"no chief answers at {self._target}; start it with --chief {self._target}"
                 )
             time.sleep(BEAT / 4)
+        self._wait_for(lambda: holder(self._directory).get("token") == token)
+        threading.Thread(target=self._keep_beating, daemon=True).start()
+
+    def _wait_for(self, shared: Callable[[], bool]) -> None:
+        """Until something of the chief's is seen in the folder.
+
+        Raises:
+            UserError: it is not.
+        """
         deadline = time.monotonic() + 5 * BEAT  # a network's file system may lag behind
-        while holder(self._directory).get("token") != token:
+        while not shared():
             if time.monotonic() > deadline:
                 raise UserError(
                     f"{self._directory} on {socket.gethostname()} is not the folder in which the "
@@ -86,19 +99,27 @@ class ChiefClient(OracleClient):
                     f"machines share"
                 )
             time.sleep(BEAT / 4)
-        threading.Thread(target=self._keep_beating, daemon=True).start()
 
     def epoch(self, trial_id: str, epoch: int) -> None:
         """What the next signs of life say."""
         self._trial_id, self._epoch = trial_id, epoch
 
     def create_trial(self, tuner_id: str) -> Trial:
-        """The next trial; waits while there is none but others still train."""
+        """The next trial; waits while there is none but others still train.
+
+        Raises:
+            UserError: it is not in this folder, or `check` refuses it.
+        """
         while True:
             trial = _patiently(super().create_trial, tuner_id)
             if trial.status == TrialStatus.RUNNING:
+                self._trial_id = trial.trial_id
                 # The message has rounded its values to float32; the file has not.
-                return Trial.load(str(self._trial_directory(trial.trial_id) / "trial.json"))
+                file = self._trial_directory(trial.trial_id) / "trial.json"
+                self._wait_for(file.is_file)
+                trial = Trial.load(str(file))
+                self._check(trial)
+                return trial
             if trial.status != TrialStatus.IDLE:
                 return trial
             time.sleep(BEAT / 4)
