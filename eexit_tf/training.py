@@ -1,11 +1,9 @@
 """Training all exits of a network together, and asking it what they say."""
 
 import contextlib
-import errno
 import math
-import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eexit_tf.augmentation import Augmentation
-from eexit_tf.batches import batches
+from eexit_tf.backups import Backup
+from eexit_tf.batches import batches, fitting_size
 from eexit_tf.data import Samples, labelled
 from eexit_tf.errors import UserError
 from eexit_tf.files import write_bytes
@@ -29,8 +28,6 @@ from eexit_tf.stacking import Stack
 
 LEARNING_RATE = 8e-3
 SMALLEST_BATCH, LARGEST_BATCH = 32, 128
-MOST_HELD = 1 << 29
-"""Numbers in the maps of a batch that are held at once: 2 GB, and as much for gradients."""
 STEPS_AN_EPOCH = 40
 """Small data gets small batches, so that an epoch has at least about this many steps."""
 WARM_UP = 0.1
@@ -152,7 +149,7 @@ def checked(net: keras.Model, samples: Samples) -> Samples:
     x, y = labelled(samples, net.outputs[-1].shape[-1])
     if None not in net.input_shape[1:] and x.shape[1:] != net.input_shape[1:]:
         raise UserError(f"{net.name} takes samples of {net.input_shape[1:]}, got {x.shape[1:]}")
-    check_finite(f"samples for {net.name}", np.asarray(x))
+    check_finite(f"samples for {net.name}", x)
     return Samples(x, y)
 
 
@@ -202,11 +199,8 @@ def fit(
         check_count("batch_size", batch_size)
     loss = loss or JointCrossEntropy()
     _check_teacher(loss, bool(teacher))
-    batch_size = batch_size or min(
-        max(len(train.x) // STEPS_AN_EPOCH, SMALLEST_BATCH),
-        LARGEST_BATCH,
-        max(MOST_HELD // sum(_maps(net)), 1),
-    )
+    usual = min(max(len(train.x) // STEPS_AN_EPOCH, SMALLEST_BATCH), LARGEST_BATCH)
+    batch_size = batch_size or fitting_size(net, usual, training=True)
     trainer = stack_outputs(net, teacher)
     if optimizer is None:
         steps = epochs * math.ceil(len(train.x) / batch_size)
@@ -214,7 +208,7 @@ def fit(
         # start.
         optimizer = keras.optimizers.legacy.Adam(WarmUpCosine(learning_rate, steps))
     trainer.compile(optimizer=optimizer, loss=loss)
-    backups = [] if backup is None else [_Backup(backup)]
+    backups = [] if backup is None else [Backup(backup)]
     history = trainer.fit(
         batches(tuple(train), batch_size, shuffle=True, augmentation=augmentation),
         validation_data=validation and batches(tuple(checked(net, validation)), batch_size),
@@ -226,37 +220,6 @@ def fit(
         with contextlib.suppress(OSError):  # Keras leaves the folder
             Path(backup).rmdir()
     return history
-
-
-class _Backup(keras.callbacks.BackupAndRestore):
-    """Keras's own, where TensorFlow's errors of writing and reading are those of files.
-
-    Raises:
-        OSError: the state cannot be written or read.
-    """
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        with _as_os_error(self.backup_dir):
-            super().on_train_begin(logs)
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        with _as_os_error(self.backup_dir):
-            super().on_epoch_end(epoch, logs)
-
-
-@contextlib.contextmanager
-def _as_os_error(path: str) -> Iterator[None]:
-    try:
-        yield
-    except tf.errors.OpError as error:
-        known = {
-            tf.errors.ResourceExhaustedError: errno.ENOSPC,
-            tf.errors.PermissionDeniedError: errno.EACCES,
-            tf.errors.FailedPreconditionError: errno.ENOTDIR,
-        }
-        number = known.get(type(error), errno.EIO)
-        said = os.strerror(number) if type(error) in known else error.message
-        raise OSError(number, said, path) from error
 
 
 def _check_teacher(loss: keras.losses.Loss, taught: bool) -> None:
@@ -295,17 +258,8 @@ def load_weights(net: keras.Model, path: Path | str) -> None:
 
 def scores(net: keras.Model, x: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     """Each exit's softmax scores, (samples, classes), in the order of the network's outputs."""
-    size = min(256, max(MOST_HELD // (4 * max(_maps(net))), 1))  # of maps, few are held
-    given = net.predict(batches(x, size), verbose=0)
+    given = net.predict(batches(x, fitting_size(net, 256)), verbose=0)
     return given if isinstance(given, list) else [given]
-
-
-def _maps(net: keras.Model) -> list[int]:
-    """Numbers in what each layer gives for a sample, as far as that is known."""
-    layers = [part for part in net.submodules if isinstance(part, keras.layers.Layer)]
-    outputs = tf.nest.flatten([getattr(layer, "output", ()) for layer in layers])
-    shapes = [output.shape for output in outputs if output.shape.rank]
-    return [math.prod(size or 1 for size in shape[1:]) for shape in shapes]
 
 
 def exit_outputs(net: keras.Model, samples: Samples) -> ExitOutputs:

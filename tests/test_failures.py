@@ -196,7 +196,7 @@ def client(address: Address, directory: Path) -> ChiefClient:
         for name in ("TUNER_ID", "ORACLE_IP", "ORACLE_PORT"):
             patch.setenv(f"KERASTUNER_{name}", "")  # as it was, at the end
         worker.set_environment("join0", address)
-        return ChiefClient(None, directory)
+        return ChiefClient(None, directory, check=lambda trial: None)
 
 
 def chief(directory: Path, token: str) -> Chief:

@@ -132,7 +132,7 @@ def test_a_training_that_can_add_nothing_ends_at_a_rung_and_the_log_says_so(
 
     with patch.object(ExitTuner, "_train", ended_at(others)):
         run(FEWEST_COMPARED)
-    with patch.object(stopping, "EFFORT", 1e9):  # as much as for the final front
+    with patch.object(stopping, "BRIEF", 1e9):  # as much as for the final front
         run(FEWEST_COMPARED + 1)
 
     directory = tmp_path / "trials" / f"trial_{FEWEST_COMPARED}"

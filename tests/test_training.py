@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eexit_tf import training
+from eexit_tf import batches, training
 from eexit_tf.augmentation import Augmentation
 from eexit_tf.averaging import WeightAverage
 from eexit_tf.backbones import Stage, Stem, residual
-from eexit_tf.batches import batches
 from eexit_tf.data import Samples
 from eexit_tf.errors import UserError
 from eexit_tf.exits import attach_exits
@@ -158,13 +157,13 @@ def test_large_maps_are_trained_and_asked_in_smaller_batches(
 
     def counted(samples: Any, size: int, **options: Any) -> Any:
         sizes.append(size)
-        return batches(samples, size, **options)
+        return batches.batches(samples, size, **options)
 
     monkeypatch.setattr(training, "batches", counted)
     net = network()
     maps = [math.prod(layer.output.shape[1:]) for layer in net.layers]
-    for held in (training.MOST_HELD, 3 * sum(maps) + 5, 1):
-        monkeypatch.setattr(training, "MOST_HELD", held)
+    for held in (batches.MOST_HELD, 3 * sum(maps) + 5, 1):
+        monkeypatch.setattr(batches, "MOST_HELD", held)
         fit(net, TRAIN, epochs=1)
         assert [score.shape for score in scores(net, TRAIN.x)] == [(64, 3)] * 2
     assert sizes == [32, 256, 3, sizes[3], 1, 1]

@@ -17,7 +17,7 @@ from eexit_tf.fronts import FRONT, SearchFront
 from eexit_tf.keras import tf
 from eexit_tf.locks import locked
 from eexit_tf.pareto import hypervolume
-from eexit_tf.ranges import check_count
+from eexit_tf.ranges import check_count, check_not_negative
 from eexit_tf.reporter import SILENT, Reporter
 from eexit_tf.tuners.archive import pairs
 from eexit_tf.tuners.candidates import CandidateSpace, Check
@@ -88,8 +88,7 @@ def search(
     if "KERASTUNER_ORACLE_IP" in os.environ:
         raise UserError("KERASTUNER_ORACLE_IP is set; unset it, and use --chief and --join")
     check_count("max_trials", max_trials)
-    if workers < 0:
-        raise UserError(f"workers must be 0 or more, but is {workers}")
+    check_not_negative("workers", workers)
     settings = SearchSettings(
         data.name, data_sha256(data), seed, epochs, bounds, networks.located(), augmentation
     )

@@ -14,9 +14,7 @@ from eexit_tf.policies import search_policies
 from eexit_tf.training import scores
 from eexit_tf.tuners.archive import TRIAL_FRONT, load_front, pairs
 from eexit_tf.tuners.rungs import Climb, Points, hopeless, rung_epochs
-
-EFFORT = 1e7
-"""Of the search for a rung's front, a fraction of a second; see `search_policies`."""
+from eexit_tf.tuners.trial_policies import BRIEF
 
 
 class StopHopeless(keras.callbacks.Callback):
@@ -66,7 +64,7 @@ class StopHopeless(keras.callbacks.Callback):
             return  # that ends a training elsewhere
         outputs = ExitOutputs.from_scores(said, self._validation.y)
         costs = exit_costs(self._net)
-        found = search_policies(outputs, costs, self._bounds, effort=EFFORT).found
+        found = search_policies(outputs, costs, self._bounds, effort=BRIEF).found
         points = [(result.mean_macs, result.accuracy) for _, result in found]
         stop = hopeless(
             points,

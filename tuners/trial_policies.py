@@ -9,7 +9,8 @@ from eexit_tf.pareto import pareto_front
 from eexit_tf.policies import EFFORT, TOLERANCE, PolicySearch, search_policies
 
 BRIEF = 1e7
-"""Effort for points that only guide: good ones are found at once, proofs take the time."""
+"""Effort for points that only guide: good ones are found at once, proofs take the time; less than
+a second."""
 
 
 def trial_policies(outputs: ExitOutputs, costs: ExitCosts, bounds: Bounds) -> PolicySearch:

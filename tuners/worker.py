@@ -56,9 +56,7 @@ class ChiefClient(OracleClient):
         check: refuses trials that the code on this machine does not know.
     """
 
-    def __init__(
-        self, oracle: Any, directory: Path, check: Callable[[Trial], object] = bool
-    ) -> None:
+    def __init__(self, oracle: Any, directory: Path, check: Callable[[Trial], object]) -> None:
         super().__init__(oracle)
         self._check = check
         target = ":".join(os.environ[f"KERASTUNER_ORACLE_{part}"] for part in ("IP", "PORT"))

@@ -9,8 +9,8 @@ from rich.table import Table
 from eexit_tf.cli.console import out, progress
 from eexit_tf.cli.options import (
     dataset_option,
-    file_argument,
     json_option,
+    model_argument,
     quiet_option,
     seed_option,
 )
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Latency or instructions, arena and accuracy on a device.")
-@file_argument
+@model_argument()
 @dataset_option()
 @click.option(
     "--target",

@@ -15,7 +15,7 @@ from eexit_tf.cli.options import (
 
 
 @click.command(short_help="Accuracy, share of samples per exit and mean MACs of a file.")
-@model_argument
+@model_argument(stages=True)
 @dataset_option()
 @click.option(
     "--runtime",

@@ -5,14 +5,14 @@ from pathlib import Path
 import click
 
 from eexit_tf.cli.console import out
-from eexit_tf.cli.options import file_argument, output_folder, quiet_option, seed_option
+from eexit_tf.cli.options import model_argument, output_folder, quiet_option, seed_option
 
 FORMATS = ("cc", "arduino", "esp-idf", "zephyr", "cmsis")
 """As `eexit_tf.tflite.exporting.projects` has them, which `--help` does not wait for."""
 
 
 @click.command(short_help="Write a C array and a project for a toolchain.")
-@file_argument
+@model_argument()
 @click.option(
     "--format",
     "kind",

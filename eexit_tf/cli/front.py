@@ -8,7 +8,6 @@ import click
 
 from eexit_tf.cli.console import out
 from eexit_tf.cli.options import quiet_option, seed_option
-from eexit_tf.errors import UserError
 
 POLL = 1.0
 """Seconds between two looks at a running search."""
@@ -35,12 +34,7 @@ def front(directory: Path, watch: bool, seed: int, quiet: bool) -> None:
     found = SearchFront.load(directory)
     if not quiet:
         out.print(front_table(found))
-    try:
-        out.print(f"plot in {front_plot(found, directory)}")
-    except OSError as error:  # the table is what was asked for
-        raise UserError(
-            f"the plot cannot be written to {error.filename}: {error.strerror}"
-        ) from error
+    out.print(f"plot in {front_plot(found, directory)}")
 
 
 def _follow(directory: Path) -> None:

@@ -57,12 +57,15 @@ output_file = OutputPath(dir_okay=False, writable=True)
 output_folder = OutputPath(file_okay=False)
 
 
-model_argument = click.argument(
-    "model",
-    metavar="M.tflite",
-    type=click.Path(path_type=Path),
-    is_eager=True,  # other parameters are checked against it
-)
+def model_argument(stages: bool = False) -> Callable[[Command], Command]:
+    """Of a verb that takes a file, or the folder of its stages as well."""
+    return click.argument(
+        "model",
+        metavar="M.tflite",
+        type=click.Path(path_type=Path),
+        callback=None if stages else _one_file,
+        is_eager=True,  # other parameters are checked against it
+    )
 
 
 def _one_file(ctx: click.Context, _: click.Parameter, path: Path) -> Path:
@@ -72,15 +75,6 @@ def _one_file(ctx: click.Context, _: click.Parameter, path: Path) -> Path:
             f"one .tflite"
         )
     return path
-
-
-file_argument = click.argument(
-    "model",
-    metavar="M.tflite",
-    type=click.Path(path_type=Path),
-    callback=_one_file,
-    is_eager=True,
-)
 
 
 def dataset_option(required: bool = True) -> Callable[[Command], Command]:

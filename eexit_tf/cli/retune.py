@@ -9,7 +9,7 @@ from eexit_tf.cli.console import out, progress
 from eexit_tf.cli.options import (
     Count,
     dataset_option,
-    file_argument,
+    model_argument,
     output_file,
     quiet_option,
     seed_option,
@@ -20,7 +20,7 @@ from eexit_tf.errors import UserError
 
 
 @click.command(short_help="Other thresholds for a file, given or searched again.")
-@file_argument
+@model_argument()
 @thresholds_option(required=False)
 @click.option("--max-mean-macs", type=Count(), help="Search the best at no more MACs on average.")
 @dataset_option(required=False)
