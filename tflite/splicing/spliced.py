@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from eexit_tf.confidences import CONFIDENCES, Confidence
 from eexit_tf.errors import UserError
 from eexit_tf.tflite import flatbuffer, schema
-from eexit_tf.vocabulary import LEVELS
+from eexit_tf.vocabulary import LEVELS, counted
 
 METADATA = "eexit_tf"
 SCORES, EXIT, THRESHOLDS = "scores", "exit", "thresholds"
@@ -175,8 +175,8 @@ def int8_thresholds(
     early = len(exits) - 1
     if len(given) != early:
         raise UserError(
-            f"the network has {len(exits)} exits ({', '.join(exits)}): expected {early} "
-            f"threshold{'s' * (early != 1)}, got {len(given)}{advice}"
+            f"the network has {counted(len(exits), 'exit')} ({', '.join(exits)}): expected "
+            f"{counted(early, 'threshold')}, got {len(given)}{advice}"
         )
     return [*map(int8_threshold, given), LOWEST]
 
